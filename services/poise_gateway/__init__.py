@@ -1,0 +1,1 @@
+"""The gateway: an OpenAI-compatible front to the model servers, with keys, limits, aliases and metrics."""

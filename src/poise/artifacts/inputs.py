@@ -1,0 +1,145 @@
+"""From what a user names to bytes on this machine: pin a reference by digest or commit, then materialize it.
+
+A pinned reference is text of the form `SCHEME:TARGET@DIGEST[?PARAMETERS]`::
+
+    builtin:tiny@sha256-HEX      path:/ABSOLUTE@sha256-HEX      artifact:sha256-HEX      hf:ID@COMMIT
+    s3://BUCKET/KEY              objects outside the store have no digest that can be asked for beforehand
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from difflib import get_close_matches
+from pathlib import Path
+
+from poise import builtin
+from poise.artifacts import registry, transfer
+from poise.artifacts.transfer import Progress, silent
+from poise.errors import DataError, DigestMismatch, NotFound, SpecError, StoreUnavailable
+from poise.specs import Reference, digest, tree_digest
+from poise.store import Store, open_store
+
+Lookup = Callable[[str], str]
+
+
+def pin(reference: Reference, folder: Path, store: Store, artifact_of_run: Lookup, hub: str) -> str:
+    """Name what `reference` means now so that it can never mean anything else.
+
+    Args:
+        folder: what relative paths are relative to.
+        artifact_of_run: the artifact id that a run (by name) has made.
+        hub: URL of the model hub.
+
+    Raises `NotFound` or `DataError` for what does not exist.
+    """
+    query = str(reference).partition("?")[2]
+    suffix = f"?{query}" if query else ""
+    match reference.scheme:
+        case "path":
+            path = (folder / reference.target).expanduser().resolve()
+            return f"path:{path}@{_path_digest(path, reference.target)}{suffix}"
+        case "builtin":
+            return f"builtin:{reference.target}@{tree_digest(builtin.path(reference.target))}{suffix}"
+        case "artifact":
+            transfer.read_manifest(store, reference.target)
+            return f"artifact:{reference.target}"
+        case "model":
+            return f"artifact:{registry.get(store, reference.target).version.artifact}"
+        case "run":
+            return f"artifact:{artifact_of_run(reference.target)}"
+        case "hf":
+            return f"hf:{_commit(reference.target, is_data=bool(query), hub=hub)}{suffix}"
+        case "step":
+            raise SpecError(f"{reference} only has a meaning inside a Pipeline")
+    return str(reference)
+
+
+def materialize(store: Store, pinned: str, cache: Path, progress: Progress = silent) -> Path:
+    """The local file or folder of a pinned reference, downloaded to `cache` where it is not local already.
+
+    Raises `DigestMismatch` or `DataError` where the content is not what was pinned.
+    """
+    name, _, _ = pinned.partition("?")
+    scheme, _, rest = name.partition(":")
+    if scheme == "artifact":
+        return transfer.download_artifact(store, rest, cache / "artifacts" / rest, progress)
+    if scheme == "hf":
+        return _from_hub(rest, is_data="?" in pinned)
+    if scheme in {"s3", "gs", "az"}:
+        return _from_bucket(name, cache)
+    target, _, expected = rest.rpartition("@")
+    path = builtin.path(target) if scheme == "builtin" else Path(target)
+    if not path.exists():
+        raise DataError(
+            f"{path} is gone", advice="it was there when the run was submitted: put it back, or submit anew"
+        )
+    if (actual := tree_digest(path)) != expected:
+        raise DigestMismatch(
+            f"{path} has changed since the run was submitted (expected {expected}, found {actual})",
+            advice="submit the run again to use the file as it is now",
+        )
+    return path
+
+
+def _path_digest(path: Path, written: str) -> str:
+    if not path.exists():
+        beside = [item.name for item in path.parent.glob("*")] if path.parent.is_dir() else []
+        near = get_close_matches(path.name, beside, n=1)
+        advice = f"did you mean {path.parent / near[0]}?" if near else f"paths are relative to the file; tried {path}"
+        raise DataError(f"{written}: no such file or folder", advice=advice)
+    try:
+        return tree_digest(path)
+    except PermissionError as error:
+        raise DataError(f"{error.filename}: permission denied", advice="make it readable to you") from error
+
+
+def _commit(target: str, *, is_data: bool, hub: str) -> str:
+    identifier, _, revision = target.partition("@")
+    if re.fullmatch(r"[0-9a-f]{40}", revision):
+        return target
+    kind = "datasets" if is_data else "models"
+    url = f"{hub}/api/{kind}/{identifier}/revision/{revision or 'main'}"
+    try:
+        with urllib.request.urlopen(url, timeout=20) as reply:
+            commit: str = json.load(reply)["sha"]
+    except urllib.error.HTTPError as error:
+        advice = "check the name and the revision; a gated or private one needs HF_TOKEN"
+        raise NotFound(f"the hub has no hf:{target} that can be read ({error.code})", advice=advice) from error
+    except (OSError, ValueError, KeyError) as error:
+        raise StoreUnavailable(
+            f"the hub at {hub} does not answer, so hf:{target} cannot be pinned",
+            advice="go online, set HF_ENDPOINT to a mirror, or name the 40-digit commit: hf:ID@COMMIT",
+        ) from error
+    return f"{identifier}@{commit}"
+
+
+def _from_hub(target: str, *, is_data: bool) -> Path:
+    # Only the worker's environments have the hub's client.
+    from huggingface_hub import snapshot_download
+
+    identifier, _, commit = target.partition("@")
+    kind = "dataset" if is_data else "model"
+    ignored = ["*.bin", "*.pt", "*.pth", "*.pickle", "*.gguf", "*.onnx", "original/*"]
+    try:
+        return Path(snapshot_download(identifier, revision=commit, repo_type=kind, ignore_patterns=ignored))
+    except (OSError, ValueError) as error:
+        raise StoreUnavailable(
+            f"hf:{target} cannot be downloaded: {error}", advice="go online and try again"
+        ) from error
+
+
+def _from_bucket(url: str, cache: Path) -> Path:
+    parent, _, name = url.rpartition("/")
+    source = open_store(parent)
+    target = cache / "objects" / digest(url.encode()) / name
+    entries = [entry.key for entry in source.list(name)]
+    if not entries:
+        source.download(name, target)
+        return target
+    for key in entries:
+        source.download(key, target.parent / key)
+    return target

@@ -1,0 +1,54 @@
+"""The command line: every verb of `poise.client`, with help, tables and exit codes, and no logic of its own."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import typer
+
+from poise.cli import machine, models, runs, serving
+from poise.errors import PoiseError
+
+app = typer.Typer(
+    name="poise",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    help="""Finish language models on your own machines: train, merge, quantize, serve.
+
+    A first session:
+
+        poise doctor                          # what this machine lacks, and how to get it
+        poise env sync                        # the environments that training and serving need
+        poise run examples/sft.yaml           # train; Ctrl-C keeps a checkpoint, the same command goes on
+        poise models                          # what was published
+        poise serve sums                      # an OpenAI-compatible API on this machine
+        poise chat sums "7 + 5 ="             # ask it
+
+    Files and results stand below `.poise/` here, or below `$POISE_HOME`. Every command takes `--json`.
+    Exit codes: 0 done, 64 bad file or command, 65 bad data, 70 our fault, 75 try again, 76 a guard fired.
+    """,
+)
+
+for module in (runs, models, serving, machine):
+    module.register(app)
+
+
+def main() -> None:
+    """The entry point `poise`: runs a command and turns what it raises into words and an exit code."""
+    try:
+        app(standalone_mode=True)
+    except PoiseError as error:
+        if "--json" in sys.argv:
+            details = {"reason": error.reason, "message": error.message, "advice": error.advice}
+            print(json.dumps({"error": details, "exit_code": error.exit_code}))
+        else:
+            print(f"poise: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(141)

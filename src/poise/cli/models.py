@@ -1,0 +1,80 @@
+"""`poise models promote rollback`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from poise.cli.show import AsJson, as_json, table
+
+AliasName = Annotated[str, typer.Argument(help="The alias that clients ask for.", show_default=False)]
+
+
+def register(app: typer.Typer) -> None:
+    """Add this module's commands."""
+    for command in (models, promote, rollback):
+        app.command()(command)
+
+
+def models(json: AsJson = False) -> None:
+    """List published versions, and which of them each alias means now."""
+    from poise.client import Client
+
+    client = Client()
+    found, aliases = client.models(), client.aliases()
+    if json:
+        as_json(
+            {
+                "versions": [
+                    {"served_name": item.served_name, **item.version.model_dump(mode="json")} for item in found
+                ],
+                "aliases": {name: alias.model_dump(mode="json") for name, alias in aliases.items()},
+            }
+        )
+        return
+    meaning: dict[str, list[str]] = {}
+    for name, alias in aliases.items():
+        for target in alias.targets:
+            meaning.setdefault(target.version, []).append(name)
+    rows = [
+        (
+            item.served_name, item.version.kind, item.version.quantization, item.version.rank,
+            ", ".join(meaning.get(item.served_name, [])), item.version.artifact[:19], item.version.created[:19],
+        )
+        for item in found
+    ]  # fmt: skip
+    table(
+        ("VERSION", "KIND", "QUANTIZATION", "RANK", "ALIASES", "ARTIFACT", "CREATED"),
+        rows,
+        "nothing is published yet: give a run `publish: {model: NAME}`",
+    )
+
+
+def promote(
+    alias: AliasName,
+    version: Annotated[str, typer.Argument(help="NAME@N, as `poise models` lists it.", show_default=False)],
+    json: AsJson = False,
+) -> None:
+    """Point an alias at a version. Running gateways follow within seconds; `poise rollback` undoes it.
+
+    poise promote sums sums@2
+    """
+    from poise.client import Client
+
+    moved = Client().promote(alias, version)
+    if json:
+        as_json(moved.model_dump(mode="json"))
+    else:
+        print(f"{alias} -> {version}")
+
+
+def rollback(alias: AliasName, json: AsJson = False) -> None:
+    """Point an alias at what it meant before; done twice, it is where it was."""
+    from poise.client import Client
+
+    moved = Client().rollback(alias)
+    if json:
+        as_json(moved.model_dump(mode="json"))
+    else:
+        print(f"{alias} -> {', '.join(target.version for target in moved.targets)}")

@@ -1,0 +1,1 @@
+"""What stands under `runs/<id>/` in the store: the record of one run, its lease, metrics and checkpoints."""

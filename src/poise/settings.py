@@ -1,0 +1,38 @@
+"""What the library and the CLI take from the environment; nothing else in them reads it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Attributes:
+    home: environments, cache and logs; `.poise` here or in the nearest folder above that has one.
+    store: URL of the store; `<home>/store` by default.
+    hub: URL of the model hub.
+    """
+
+    home: Path
+    store: str
+    hub: str = "https://huggingface.co"
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Settings:
+        """Read POISE_HOME, POISE_STORE and HF_ENDPOINT."""
+        home = Path(environment["POISE_HOME"]) if environment.get("POISE_HOME") else _nearest_home(Path.cwd())
+        return cls(
+            home=home.absolute(),
+            store=environment.get("POISE_STORE") or str(home.absolute() / "store"),
+            hub=environment.get("HF_ENDPOINT", cls.hub).rstrip("/"),
+        )
+
+
+def _nearest_home(folder: Path) -> Path:
+    for candidate in (folder, *folder.parents):
+        if (candidate / ".poise").is_dir():
+            return candidate / ".poise"
+    return folder / ".poise"

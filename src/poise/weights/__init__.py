@@ -1,0 +1,1 @@
+"""What is done to weights after training: merge, quantize, check, probe."""
