@@ -16,13 +16,13 @@ import httpx
 import pytest
 import uvicorn
 from openai import OpenAI
-from poise_gateway.__main__ import build, server
-from poise_gateway.settings import Settings
 
 from poise.artifacts import aliases, keys
 from poise.artifacts.registry import Version
 from poise.specs import canonical
 from poise.store import Store, open_store
+from poise_gateway.__main__ import build, server
+from poise_gateway.settings import Settings
 
 BASE = "builtin:tiny@sha256-" + "a" * 64
 WORDS = ("Good", " day", "!")
@@ -190,7 +190,9 @@ class Place:
     model_server: ModelServer
     model_server_url: str
     stack: ExitStack
+    client: httpx.Client
     url: str = ""
+    base: str = BASE
 
     @property
     def headers(self) -> dict[str, str]:
@@ -204,19 +206,19 @@ class Place:
         values = {"bind": "127.0.0.1:0", "poll_seconds": 0.1, "grace_seconds": 5, **settings}
         built = Settings(store=self.store.url, servers=self.servers, **values)
         self.url = self.stack.enter_context(serving(server(build(built), built)))
-        wait_until(lambda: httpx.get(f"{self.url}/readyz").status_code == 200)
+        _wait_until(lambda: self.client.get(f"{self.url}/readyz").status_code == 200)
         return self
 
     def post(self, path: str = "/v1/chat/completions", **fields: Any) -> httpx.Response:
         body = {"model": "sums", "messages": [{"role": "user", "content": "hello"}], **fields}
-        return httpx.post(self.url + path, json=body, headers=self.headers, timeout=30)
+        return self.client.post(self.url + path, json=body, headers=self.headers)
 
     def post_bytes(self, body: bytes, **headers: str) -> httpx.Response:
         sent = {"content-type": "application/json", **self.headers, **headers}
-        return httpx.post(f"{self.url}/v1/chat/completions", content=body, headers=sent)
+        return self.client.post(f"{self.url}/v1/chat/completions", content=body, headers=sent)
 
     def get(self, path: str, **headers: str) -> httpx.Response:
-        return httpx.get(self.url + path, headers={**self.headers, **headers})
+        return self.client.get(self.url + path, headers={**self.headers, **headers})
 
     def openai(self) -> OpenAI:
         return self.stack.enter_context(OpenAI(base_url=f"{self.url}/v1", api_key=self.key, max_retries=0))
@@ -232,7 +234,9 @@ def a_place(folder: Path) -> Iterator[Place]:
     with ExitStack() as stack:
         model_server = ModelServer()
         url = stack.enter_context(serving(start_model_server(model_server)))
-        place = Place(store, key, folder / "servers.json", model_server, url, stack)
+        # Shorter than the servers' own patience, so that no connection is used as it is being closed.
+        client = stack.enter_context(httpx.Client(timeout=30, limits=httpx.Limits(keepalive_expiry=1)))
+        place = Place(store, key, folder / "servers.json", model_server, url, stack, client)
         place.write_servers({"name": "tiny", "url": url, "base": BASE, "adapters": True})
         yield place
 
@@ -258,7 +262,18 @@ def gateway(_shared: Place) -> Place:
     return _shared
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 20) -> None:
+@pytest.fixture
+def wait_until() -> Callable[..., None]:
+    """Waits for a condition to come true."""
+    return _wait_until
+
+
+@pytest.fixture(name="publish")
+def _publish_fixture() -> Callable[..., None]:
+    return publish
+
+
+def _wait_until(condition: Callable[[], bool], seconds: float = 20) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "did not come true in time"

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 
-import httpx
 import openai
 import pytest
 
@@ -29,7 +28,7 @@ def test_a_stream_arrives_word_by_word(gateway):
 
 
 def test_a_stream_is_the_servers_byte_for_byte(gateway):
-    direct = httpx.post(
+    direct = gateway.client.post(
         f"{gateway.model_server_url}/v1/chat/completions", json={"model": "sums@1", "stream": True}
     )
     assert gateway.post(model="sums@1", stream=True).content == direct.content
@@ -46,9 +45,7 @@ def test_the_answer_names_the_version_and_the_request(gateway, stream):
     answer = gateway.post(stream=stream)
     assert answer.headers["x-poise-model"] == "sums@1"
     assert answer.headers["x-request-id"] == gateway.model_server.headers[0]["x-request-id"]
-    assert answer.headers["content-type"] == (
-        "text/event-stream; charset=utf-8" if stream else "application/json"
-    )
+    assert answer.headers["content-type"] == ("text/event-stream; charset=utf-8" if stream else "application/json")
 
 
 def test_the_servers_other_headers_stay_behind(gateway):
@@ -116,6 +113,6 @@ def test_other_paths_are_404_in_the_apis_shape(gateway, path):
 
 @pytest.mark.parametrize(("method", "path"), [("GET", "/v1/chat/completions"), ("DELETE", "/v1/models")])
 def test_other_methods_are_405_in_the_apis_shape(gateway, method, path):
-    answer = httpx.request(method, gateway.url + path, headers=gateway.headers)
+    answer = gateway.client.request(method, gateway.url + path, headers=gateway.headers)
     assert (answer.status_code, answer.json()["error"]["code"]) == (405, "method_not_allowed")
     assert answer.headers["allow"] in ("POST", "GET")

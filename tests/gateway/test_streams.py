@@ -94,7 +94,8 @@ def test_the_first_word_does_not_wait_for_the_second(gateway):
     body = {"model": "sums", "stream": True, "do": "wait"}
     url = f"{gateway.url}/v1/chat/completions"
     with httpx.stream("POST", url, json=body, headers=gateway.headers, timeout=30) as answer:
-        assert b"Good" in next(answer.iter_bytes())
+        pieces = answer.iter_bytes()
+        assert b"Good" in next(pieces)
         assert not gateway.model_server.abandoned.is_set()
 
 

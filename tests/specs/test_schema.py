@@ -43,6 +43,6 @@ def test_every_field_is_described() -> None:
         f"{name}.{field}"
         for name, definition in json_schema()["$defs"].items()
         for field, schema in definition.get("properties", {}).items()
-        if "description" not in schema and "const" not in schema
+        if not {"description", "const", "$ref"} & schema.keys()
     ]
     assert bare == []

@@ -33,7 +33,7 @@ def run(task: Task) -> Result:
         DataError: the base is quantized, or the adapter does not fit it or changes nothing.
     """
     started = time.monotonic()
-    base, adapter, output = task.inputs["base"], _adapter(task), task.output
+    base, adapter, output = task.inputs["base"], task.inputs["adapter"], task.output
     files.config(base)
     check_adapter(adapter, base)
     output.mkdir(parents=True, exist_ok=True)
@@ -54,15 +54,6 @@ def run(task: Task) -> Result:
         "seconds": time.monotonic() - started,
     }
     return Result("weights", metrics)
-
-
-def _adapter(task: Task) -> Path:
-    if "adapter" not in task.inputs:
-        raise DataError(
-            "there is no adapter to merge: the base is a full set of weights",
-            advice="name an adapter as spec.base, for example run:NAME of a finished training run",
-        )
-    return task.inputs["adapter"]
 
 
 def _load(folder: Path, dtype: Any) -> Any:

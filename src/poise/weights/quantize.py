@@ -8,24 +8,22 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from poise.artifacts import probe
-from poise.artifacts.parity import compare
-from poise.artifacts.probe import Probe
 from poise.artifacts.task import Result, Task
-from poise.errors import DataError, InternalError, Interrupted
+from poise.errors import DataError, InternalError
 from poise.weights import files
 from poise.weights.calibration import calibration_rows
 from poise.weights.settings import prepare_gptqmodel
 
 GROUP_SIZES = (32, 64, 128)
 BATCH = 8
-# What vLLM reads of a quantization's configuration; the rest is GPTQModel's own, with local paths in it.
+# What engines read of a quantization's configuration; the rest is GPTQModel's own record, local paths included.
 CONFIG_KEYS = ("bits", "group_size", "desc_act", "sym", "lm_head", "quant_method", "checkpoint_format", "zero_point")
-_LAYER = re.compile(r".+\.\d+\..+\.weight")
+_IN_A_BLOCK = re.compile(r"(?P<layer>.+\.(?P<block>\d+)\..+)\.weight")
 
 
 def run(task: Task) -> Result:
@@ -34,25 +32,20 @@ def run(task: Task) -> Result:
     The result's own probe is taken by the next stage, in the engine that serves it.
 
     Raises:
-        DataError: the base cannot be quantized in these groups, or the calibration rows cannot be used.
+        DataError: the base cannot be quantized in groups of this size, or the calibration rows cannot be used.
     """
     started = time.monotonic()
-    options, base, output = task.spec.options, task.inputs["base"], task.output
-    layers = _layers(base, options.group_size)
-    shutil.rmtree(output, ignore_errors=True)
-    output.mkdir(parents=True)
+    base, output, options = task.inputs["base"], task.output, task.spec.options
+    layers = _linear_layers(base, options.group_size)
+    output.mkdir(parents=True, exist_ok=True)
     prepare_gptqmodel(task.workdir)
-    with _quiet(task.workdir / "gptqmodel.log") as shown:
-        reference = _take_reference(base, output)
-        rows = calibration_rows(task)
-        quantized = _quantize(task, rows, shown, len(layers))
-        after = _save(quantized, base, output)
+    with _kept_from_terminal(task.workdir / "gptqmodel.log") as terminal:
+        tokenizer = _write_reference(base, output)
+        rows = calibration_rows(task, tokenizer)
+        dtype, quantization = _quantize(task, tokenizer, rows, _progress(task, terminal))
+    files.write_companions(base, output, dtype, quantization)
     _check(base, output, layers)
-    shift = compare(reference, after, limit=0.0).mean
-    if not shift > 0:
-        raise InternalError(f"the quantized weights answer {shift} nats a token from the base: nothing was quantized")
     metrics = {
-        "base_shift": shift,
         "calibration_rows": float(len(rows)),
         "calibration_tokens": float(sum(map(len, rows))),
         "layers_quantized": float(len(layers)),
@@ -61,3 +54,112 @@ def run(task: Task) -> Result:
         "seconds": time.monotonic() - started,
     }
     return Result("weights", metrics, quantization=options.format)
+
+
+def _linear_layers(base: Path, group_size: int) -> list[str]:
+    """The linear layers inside the model's blocks; raises `DataError` where the groups do not divide one of them."""
+    files.config(base)
+    found = {name: header.shape for name, header in files.headers(base).items() if len(header.shape) == 2}
+    blocks = {match["layer"]: found[name] for name in found if (match := _IN_A_BLOCK.fullmatch(name))}
+    if not blocks:
+        raise DataError("the base has no blocks of linear layers", advice="quantize a causal language model")
+    for layer, (outputs, inputs) in blocks.items():
+        if inputs % group_size:
+            fit = [size for size in GROUP_SIZES if all(shape[1] % size == 0 for shape in blocks.values())]
+            advice = f"set options.group_size to {' or '.join(map(str, fit))}" if fit else "this model cannot be quantized"
+            raise DataError(f"options.group_size is {group_size}, but {layer} has {inputs} inputs", advice=advice)
+        if outputs % 32:
+            raise DataError(f"{layer} has {outputs} outputs, no multiple of 32", advice="serve this model unquantized")
+    return sorted(blocks)
+
+
+@contextlib.contextmanager
+def _kept_from_terminal(log: Path) -> Iterator[TextIO]:
+    """Send what libraries print to `log`; yields the real standard output."""
+    terminal = sys.stdout
+    with log.open("w") as file, contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
+        yield terminal
+
+
+def _progress(task: Task, terminal: TextIO) -> Callable[..., None]:
+    blocks = int(files.config(task.inputs["base"])["num_hidden_layers"])
+
+    def layer_complete(*, layer_idx: int, submodule_finalized: bool) -> None:
+        if submodule_finalized:
+            with contextlib.redirect_stdout(terminal):
+                task.progress("quantizing", layer_idx + 1, blocks)
+
+    return layer_complete
+
+
+def _write_reference(base: Path, output: Path) -> Any:
+    """Probe the base in its own dtype; returns its tokenizer."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from poise.weights.probe import take_probe
+
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    model = AutoModelForCausalLM.from_pretrained(base, dtype="auto", use_safetensors=True)
+    take_probe(model, tokenizer).write(output / probe.REFERENCE_FILE)
+    return tokenizer
+
+
+def _quantize(
+    task: Task, tokenizer: Any, rows: list[list[int]], layer_complete: Callable[..., None]
+) -> tuple[str, dict[str, Any]]:
+    """Run GPTQModel and keep its weights alone; returns their dtype and the quantization's configuration."""
+    import torch
+    from gptqmodel import BACKEND, GPTQModel
+
+    base, options = task.inputs["base"], task.spec.options
+    random.seed(options.seed)
+    torch.manual_seed(options.seed)
+    dtype = torch.float16 if files.config(base).get("dtype") == "float16" else torch.bfloat16
+    device = "cuda:0" if task.spec.resources.gpus else "cpu"
+    model = GPTQModel.load(str(base), _config(options, device), dtype=dtype)
+    model.layer_callback = layer_complete
+    awq = options.format == "awq"
+    with contextlib.chdir(task.workdir):  # it leaves logs in the current folder
+        model.quantize(
+            [{"input_ids": tokens, "attention_mask": [1] * len(tokens)} for tokens in rows],
+            batch_size=BATCH,
+            tokenizer=tokenizer,
+            backend=BACKEND.AWQ_TORCH if awq and device == "cpu" else BACKEND.AUTO,
+            calibration_data_min_length=1,
+        )
+    raw = task.workdir / "gptqmodel"
+    model.save(str(raw))
+    for file in [*raw.glob("*.safetensors"), *raw.glob("*.safetensors.index.json")]:
+        shutil.move(file, task.output / file.name)
+    written = model.quantize_config.to_dict()
+    return str(dtype).removeprefix("torch."), {key: written[key] for key in CONFIG_KEYS if key in written}
+
+
+def _config(options: Any, device: str) -> Any:
+    from gptqmodel.quantization.config import AWQConfig, GPTQConfig
+
+    # Symmetric without reordering by activation is all that vLLM loads of GPTQ; AWQ has zero points.
+    kind = {"gptq": (GPTQConfig, True), "awq": (AWQConfig, False)}
+    config, symmetric = kind[options.format]
+    return config(
+        bits=options.bits,
+        group_size=options.group_size,
+        sym=symmetric,
+        desc_act=False,
+        device=device,
+        offload_to_disk=False,
+    )
+
+
+def _check(base: Path, output: Path, layers: list[str]) -> None:
+    """Check that every linear layer is in 4 bits now, with finite scales, and that the weights take less room."""
+    written = files.headers(output)
+    if left := [layer for layer in layers if f"{layer}.qweight" not in written or f"{layer}.weight" in written]:
+        raise InternalError(f"{left[0]} was not quantized", advice="gptqmodel.log in the run's folder may say why")
+    for name, tensor in files.tensors(output):
+        if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
+            raise InternalError(f"{name} is not finite after quantization", advice="use other calibration rows")
+        if name.endswith(".scales") and not bool(tensor.any()):
+            raise InternalError(f"{name} is zero after quantization", advice="use other calibration rows")
+    if files.size(output) >= files.size(base):
+        raise InternalError("the quantized weights are not smaller than the base")

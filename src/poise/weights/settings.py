@@ -11,7 +11,7 @@ def prepare_gptqmodel(scratch: Path) -> None:
     workers = max(2, min(12, (os.cpu_count() or 1) // 2))  # it loads models with two, and fails on fewer
     os.environ.update(
         HF_HUB_OFFLINE="1",
-        HF_HOME=str(scratch / "hub"),
+        HF_HOME=str(scratch.absolute() / "hub"),
         GPTQMODEL_OFFLINE="1",
         GPTQMODEL_CPU_WORKERS=str(workers),
         GPTQMODEL_DISABLE_PACK_EXT="1",
