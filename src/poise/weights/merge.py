@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers.utils import logging
 
 from poise.artifacts import probe
 from poise.artifacts.parity import compare
@@ -21,7 +22,7 @@ from poise.weights.probe import take_probe, write_probe
 
 DTYPES = {"auto": "auto", "fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 # An adapter on another base of the same shape is nats away from its own probe; rounding and nf4 stay far below.
-OTHER_BASE = 1.0
+OTHER_BASE = 0.5
 
 
 def run(task: Task) -> Result:
@@ -33,6 +34,7 @@ def run(task: Task) -> Result:
         DataError: the base is quantized, or the adapter does not fit it or changes nothing.
     """
     started = time.monotonic()
+    logging.disable_progress_bar()
     base, adapter, output = task.inputs["base"], task.inputs["adapter"], task.output
     files.config(base)
     check_adapter(adapter, base)

@@ -6,19 +6,20 @@ import contextlib
 import random
 import re
 import shutil
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from poise.artifacts import probe
 from poise.artifacts.task import Result, Task
 from poise.errors import DataError, InternalError
 from poise.weights import files
 from poise.weights.calibration import calibration_rows
+from poise.weights.quiet import DividedOutput, output_kept_in
 from poise.weights.settings import prepare_gptqmodel
 
+LOG = "gptqmodel.log"
 GROUP_SIZES = (32, 64, 128)
 BATCH = 8
 # What engines read of a quantization's configuration; the rest is GPTQModel's own record, local paths included.
@@ -36,13 +37,13 @@ def run(task: Task) -> Result:
     """
     started = time.monotonic()
     base, output, options = task.inputs["base"], task.output, task.spec.options
-    layers = _linear_layers(base, options.group_size)
     output.mkdir(parents=True, exist_ok=True)
     prepare_gptqmodel(task.workdir)
-    with _kept_from_terminal(task.workdir / "gptqmodel.log") as terminal:
+    with output_kept_in(task.workdir / LOG) as printed:
+        layers = _linear_layers(base, options.group_size)
         tokenizer = _write_reference(base, output)
         rows = calibration_rows(task, tokenizer)
-        dtype, quantization = _quantize(task, tokenizer, rows, _progress(task, terminal))
+        dtype, quantization = _quantize(task, tokenizer, rows, _progress(task, printed))
     files.write_companions(base, output, dtype, quantization)
     _check(base, output, layers)
     metrics = {
@@ -73,20 +74,12 @@ def _linear_layers(base: Path, group_size: int) -> list[str]:
     return sorted(blocks)
 
 
-@contextlib.contextmanager
-def _kept_from_terminal(log: Path) -> Iterator[TextIO]:
-    """Send what libraries print to `log`; yields the real standard output."""
-    terminal = sys.stdout
-    with log.open("w") as file, contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
-        yield terminal
-
-
-def _progress(task: Task, terminal: TextIO) -> Callable[..., None]:
+def _progress(task: Task, printed: DividedOutput) -> Callable[..., None]:
     blocks = int(files.config(task.inputs["base"])["num_hidden_layers"])
 
     def layer_complete(*, layer_idx: int, submodule_finalized: bool) -> None:
         if submodule_finalized:
-            with contextlib.redirect_stdout(terminal):
+            with printed.aloud():
                 task.progress("quantizing", layer_idx + 1, blocks)
 
     return layer_complete
@@ -155,7 +148,7 @@ def _check(base: Path, output: Path, layers: list[str]) -> None:
     """Check that every linear layer is in 4 bits now, with finite scales, and that the weights take less room."""
     written = files.headers(output)
     if left := [layer for layer in layers if f"{layer}.qweight" not in written or f"{layer}.weight" in written]:
-        raise InternalError(f"{left[0]} was not quantized", advice="gptqmodel.log in the run's folder may say why")
+        raise InternalError(f"{left[0]} was not quantized", advice=f"{LOG} in the run's folder may say why")
     for name, tensor in files.tensors(output):
         if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
             raise InternalError(f"{name} is not finite after quantization", advice="use other calibration rows")

@@ -1,0 +1,65 @@
+"""Held-out questions: what is asked, and when an answer counts as right. One rule for every engine."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from poise.data.formats import Message, Prompt, prompts
+from poise.data.rows import Row
+from poise.errors import DataError
+
+_NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
+
+
+@dataclass(frozen=True)
+class Question:
+    """A prompt, the answer that counts as right, and the reference completion, where the row has one."""
+
+    messages: list[Message]
+    answer: str
+    completion: str | None
+    where: str
+
+    @property
+    def text(self) -> str:
+        """The last thing the user says, for tables."""
+        return self.messages[-1]["content"]
+
+
+def questions(rows: Iterable[Row]) -> list[Question]:
+    """Rows as questions; the column `answer` counts, or else the reference completion."""
+    listed = list(rows)
+    return [_question(prompt, row) for prompt, row in zip(prompts(listed), listed, strict=True)]
+
+
+def _question(prompt: Prompt, row: Row) -> Question:
+    completion = _completion(row)
+    answer = row.values.get("answer", completion)
+    if answer is None:
+        raise DataError(f"{row.where}: has no answer to compare with", advice="add a column `answer`")
+    return Question(prompt.messages, str(answer), completion, row.where)
+
+
+def _completion(row: Row) -> str | None:
+    said = row.values.get("completion")
+    if said is None and (messages := row.values.get("messages")) and messages[-1].get("role") == "assistant":
+        said = messages[-1]
+    if isinstance(said, list):
+        said = said[-1]
+    return said.get("content") if isinstance(said, dict) else said
+
+
+def last_number(text: str) -> float | None:
+    """The last number in a text, thousands separators allowed; None where there is none."""
+    found = _NUMBER.findall(text)
+    return float(found[-1].replace(",", "")) if found else None
+
+
+def is_correct(completion: str, answer: str) -> bool:
+    """Whether a completion gives the answer: its last number where the answer ends in one, else its words."""
+    expected = last_number(answer)
+    if expected is not None and re.search(r"\d\W*$", answer):
+        return last_number(completion) == expected
+    return completion.split() == answer.split()

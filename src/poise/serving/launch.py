@@ -1,0 +1,142 @@
+"""What `poise serve` does: every server of a plan and a gateway before them, as processes of this machine."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from poise import environments
+from poise.artifacts import inputs
+from poise.serving import process
+from poise.serving.admin import Admin, failure, wait_ready
+from poise.serving.plan import ServerPlan
+from poise.serving.process import Child
+from poise.serving.settings import ResolverSettings
+from poise.serving.shape import Shape, engine_for
+from poise.serving.vllm import SHUTDOWN_SECONDS, Command, server_command
+from poise.store import Store
+
+READY_SECONDS = 1800.0
+GATEWAY_SECONDS = 60.0
+_POLL = 0.2
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Options:
+    """Attributes:
+    host, port: where the gateway listens; port 0 takes a free one.
+    open_to_all: answer without API keys.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    open_to_all: bool = False
+
+
+class Deployment:
+    """Servers and their gateway, running while the context is entered; enter it in the main thread.
+
+    Attributes:
+        folder: logs, the servers file and downloaded adapters of this deployment.
+        url: of the gateway, once it is ready.
+    """
+
+    def __init__(
+        self, home: Path, store: Store, plans: Sequence[ServerPlan], options: Options = Options(), say: Say = lambda line: None
+    ) -> None:
+        self._home, self._store, self._plans, self._options, self._say = home, store, tuple(plans), options, say
+        port = options.port or free_port(options.host)
+        self._bind = f"{options.host}:{port}"
+        self.url = f"http://{'127.0.0.1' if options.host in ('0.0.0.0', '') else options.host}:{port}"
+        self.folder = home / "serve" / str(port)
+        self._servers: list[Child] = []
+        self._gateway: list[Child] = []
+
+    def __enter__(self) -> Self:
+        """Start everything and wait until it answers; raises `WorkerFailed` with the log of what did not."""
+        with ExitStack() as undo:
+            undo.callback(self._stop)
+            self._start()
+            undo.pop_all()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._stop()
+
+    def watch(self) -> None:
+        """Return never; raise `WorkerFailed` when one of the processes ends."""
+        while True:
+            for child in (*self._servers, *self._gateway):
+                if (code := child.exit_code) is not None:
+                    raise failure(child, f"ended with exit code {code}")
+            time.sleep(_POLL)
+
+    def _start(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        ports = [free_port("127.0.0.1") for _ in self._plans]
+        commands = [self._command(item, port) for item, port in zip(self._plans, ports, strict=True)]
+        urls = [f"http://127.0.0.1:{port}" for port in ports]
+        # All at once: most of a start is one thread that imports.
+        for item, command in zip(self._plans, commands, strict=True):
+            self._servers.append(process.start(item.name, command.argv, command.env, self.folder / f"{item.name}.log"))
+        for item, url, child in zip(self._plans, urls, self._servers, strict=True):
+            self._say(f"waiting for {item.name}")
+            with Admin(url) as admin:
+                wait_ready(admin, child, READY_SECONDS)
+                for name in item.adapters:
+                    admin.load(name)
+        self._start_gateway([item.entry(url) for item, url in zip(self._plans, urls, strict=True)])
+
+    def _command(self, item: ServerPlan, port: int) -> Command:
+        weights = inputs.materialize(self._store, item.weights, self._home / "cache")
+        gpu = environments.gpu_count() > 0
+        engine = engine_for(Shape.read(weights), gpu=gpu, servers=len(self._plans), cores=environments.cpu_count())
+        python = environments.python(self._home, "serve")
+        if item.version is not None:
+            return server_command(python, weights, item.name, port, engine)
+        resolver = ResolverSettings(self._store.url, self._adapters / item.name, item.weights, item.max_rank)
+        return server_command(python, weights, item.name, port, engine, resolver, item.max_loras)
+
+    def _start_gateway(self, servers: list[dict[str, object]]) -> None:
+        path = self.folder / "servers.json"
+        path.write_text(json.dumps({"servers": servers}, indent=2))
+        environment = {
+            "POISE_STORE": self._store.url,
+            "POISE_GATEWAY_SERVERS": str(path),
+            "POISE_GATEWAY_BIND": self._bind,
+            "POISE_GATEWAY_OPEN": "1" if self._options.open_to_all else "",
+        }
+        argv = (sys.executable, "-m", "poise_gateway")
+        self._gateway.append(process.start("gateway", argv, environment, self.folder / "gateway.log"))
+        with Admin(self.url) as admin:
+            wait_ready(admin, self._gateway[0], GATEWAY_SECONDS, "/readyz")
+
+    @property
+    def _adapters(self) -> Path:
+        return self.folder / "adapters"
+
+    def _stop(self) -> None:
+        """The gateway first, so that no client is given to a server that is going; adapters when nobody reads them."""
+        try:
+            process.stop(self._gateway, SHUTDOWN_SECONDS)
+        finally:
+            process.stop(self._servers, SHUTDOWN_SECONDS + 10)
+            shutil.rmtree(self._adapters, ignore_errors=True)
+
+
+def free_port(host: str) -> int:
+    """A port of `host` that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind((host, 0))
+        port: int = probe.getsockname()[1]
+        return port
