@@ -9,6 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV_VERSION := 0.13.8
 # uv does not read pip's variable for folders of wheels.
+BEGAN := $(shell date +%s)
 FIND_LINKS := $(if $(PIP_FIND_LINKS),--find-links $(PIP_FIND_LINKS))
 
 export POISE_HOME ?= $(CURDIR)/.poise
@@ -16,7 +17,7 @@ export POISE_HOME ?= $(CURDIR)/.poise
 .PHONY: quickstart test test-slow lint locks setup docs clean
 
 quickstart: setup
-	$(BIN)/python examples/quickstart.py
+	$(BIN)/python examples/quickstart.py --began $(BEGAN)
 
 test: setup lint
 	$(BIN)/python -m pytest -m "not slow"

@@ -104,7 +104,9 @@ async def call(port: int, key: str, fields: dict[str, object], times: int) -> No
     writer.close()
 
 
-async def measure(process: psutil.Process, port: int, key: str, fields: dict[str, object], args: tuple[int, int]) -> float:
+async def measure(
+    process: psutil.Process, port: int, key: str, fields: dict[str, object], args: tuple[int, int]
+) -> float:
     """CPU microseconds of the gateway for each of `args[0]` requests by `args[1]` callers."""
     requests, callers = args
     before = process.cpu_times()

@@ -1,25 +1,39 @@
 #!/bin/sh
-# Writes every lock file of images/ anew; an argument such as `--upgrade` goes to `uv pip compile`.
+# Resolves every lock file of images/; arguments such as `--upgrade-package trl` go to `uv pip compile`.
 # PIP_FIND_LINKS may name a folder that holds the CPU build of torch; without it PyTorch's own index is asked.
 set -eu
 cd "$(dirname "$0")/.."
-uv=${UV:-uv}
 
-compile() {
-    "$uv" pip compile --quiet --generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links \
-        --custom-compile-command "make locks" --python-version 3.11 --python-platform x86_64-manylinux_2_28 "$@"
+compile() { # OUTPUT INPUT...
+    output=images/$1
+    shift
+    "${UV:-uv}" pip compile --quiet --generate-hashes --no-annotate --no-emit-index-url \
+        --custom-compile-command "make locks" --python-version 3.11 --python-platform x86_64-manylinux_2_28 \
+        --output-file "$output" "$@"
 }
 
-# Poise's own dependencies are resolved together with an image's; uv runs only where environments are made.
-environment() {
-    folder=images/$1 variant=$2
+# An environment is resolved together with Poise's own dependencies, of which uv makes environments and is not in them.
+cuda() { # IMAGE INPUT ARGUMENT...
+    image=$1 input=$2
     shift 2
-    compile pyproject.toml "$folder/requirements.$variant.in" --no-emit-package uv \
-        --output-file "$folder/requirements.$variant.lock" "$@"
+    compile "$image/requirements.cuda.lock" pyproject.toml "images/$image/$input" --no-emit-package uv "$@"
 }
 
-if [ -n "${PIP_FIND_LINKS:-}" ]; then
-    set -- "$@" --find-links "$PIP_FIND_LINKS"
-else
-    set -- "$@" --torch-backend cpu
-fi
+cpu() { # as cuda
+    image=$1 input=$2
+    shift 2
+    if [ -n "${PIP_FIND_LINKS:-}" ]; then
+        set -- --find-links "$PIP_FIND_LINKS" "$@"
+    else
+        set -- --torch-backend cpu "$@"
+    fi
+    compile "$image/requirements.cpu.lock" pyproject.toml "images/$image/$input" --no-emit-package uv "$@"
+}
+
+cpu trainer requirements.in "$@"
+cuda trainer requirements.in "$@"
+cpu quantizer requirements.in "$@"
+cuda quantizer requirements.in "$@"
+compile quantizer/build.lock images/quantizer/build.in "$@"
+cpu server requirements.cpu.in --override images/server/overrides.cpu.txt "$@"
+cuda server requirements.cuda.in "$@"

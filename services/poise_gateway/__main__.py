@@ -11,7 +11,6 @@ import uvicorn
 
 from poise.errors import PoiseError, UserError
 from poise.store import open_store
-from poise_gateway.access_log import access_log
 from poise_gateway.aiohttp_transport import AiohttpTransport
 from poise_gateway.gateway import Gateway
 from poise_gateway.metrics import Metrics
@@ -29,7 +28,10 @@ _ENDPOINTS = (*_PROXIED, "/v1/models", "/healthz", "/readyz", "/metrics")
 
 def build(settings: Settings) -> Gateway:
     """Reads store and servers once. Raises `UserError` where nobody could call, `StoreUnavailable`."""
-    refresher = Refresher(Reader(open_store(settings.store, patience_s=_STORE_PATIENCE_S), settings.servers), seconds=settings.poll_seconds)
+    refresher = Refresher(
+        Reader(open_store(settings.store, patience_s=_STORE_PATIENCE_S), settings.servers),
+        seconds=settings.poll_seconds,
+    )
     refresher.refresh()
     if not refresher.current.keys and not settings.open:
         advice = "Make one with `poise keys create NAME`, or set POISE_GATEWAY_OPEN=1 to answer without."
@@ -47,7 +49,7 @@ def build(settings: Settings) -> Gateway:
         metrics=metrics,
         poll_seconds=settings.poll_seconds,
     )
-    return Gateway(dict.fromkeys(_PROXIED, proxy), pages, refresher, metrics, settings.open)
+    return Gateway(dict.fromkeys(_PROXIED, proxy), pages, refresher, metrics, settings.open, sys.stdout)
 
 
 def server(gateway: Gateway, settings: Settings) -> uvicorn.Server:
@@ -68,20 +70,12 @@ def server(gateway: Gateway, settings: Settings) -> uvicorn.Server:
     return uvicorn.Server(config)
 
 
-def set_up_logging() -> None:
-    """The access log goes to stdout, all else to stderr."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    handler = logging.StreamHandler(sys.stdout)
-    handler.setFormatter(logging.Formatter("%(message)s"))
-    access_log.addHandler(handler)
-    access_log.propagate = False
-
-
 def main() -> int:
     # uvicorn raises the signal that stopped it once more when it is done: that end is a good one.
     for end in (signal.SIGTERM, signal.SIGINT):
         signal.signal(end, lambda *_: sys.exit(0))
-    set_up_logging()
+    # To stderr; stdout has the access log.
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     try:
         settings = Settings.from_environment()
         server(build(settings), settings).run()

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import logging
 from datetime import UTC, datetime
+from typing import TextIO
 
 from poise_gateway.exchange import Exchange
 
 _LONGEST_PATH = 200
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
 
-access_log = logging.getLogger("poise_gateway.access")
 
-
-def write_line(exchange: Exchange) -> None:
+def write_line(stream: TextIO, exchange: Exchange) -> None:
     """`seconds` and `first_byte` count from the request's head; `key` is the key's id."""
     first_byte = exchange.first_byte
     line = {
@@ -31,4 +30,5 @@ def write_line(exchange: Exchange) -> None:
         "prompt_tokens": exchange.tokens[0],
         "completion_tokens": exchange.tokens[1],
     }
-    access_log.info(json.dumps(line, separators=(",", ":")))
+    stream.write(_ENCODER.encode(line) + "\n")
+    stream.flush()

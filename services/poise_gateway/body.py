@@ -38,7 +38,7 @@ class Call:
     fields: dict[str, Any]
 
     def encode(self, model: str) -> bytes:
-        return json.dumps({**self.fields, "model": model}, separators=(",", ":")).encode()
+        return _ENCODER.encode({**self.fields, "model": model}).encode()
 
 
 async def read_body(scope: Scope, receive: Receive, *, limit: int, seconds: float) -> bytes:
@@ -101,7 +101,7 @@ def parse_call(body: bytes, *, most_choices: int) -> Call:
 
 def _parse(body: bytes) -> Any:
     try:
-        return json.loads(body.decode(), parse_constant=_refuse_constant, parse_float=_finite)
+        return _DECODER.decode(body.decode())
     except RecursionError as error:
         raise invalid("The request's body is nested too deeply.") from error
     except ValueError as error:
@@ -117,6 +117,10 @@ def _finite(text: str) -> float:
     if isinf(value):
         raise ValueError(f"{text[:40]} is too large a number")
     return value
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
 
 
 def _check_choices(name: str, value: object, most: int) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TextIO
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -26,26 +27,28 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Gateway:
-    """`proxied`: exact path to its proxy; all other paths are for `pages`. `open`: no key is asked for."""
+    """`proxied`: exact path to its proxy; all other paths are for `pages`. `open`: no key is asked for;
+    `log`: takes the access log."""
 
     proxied: Mapping[str, Proxy]
     pages: ASGIApp
     refresher: Refresher
     metrics: Metrics
     open: bool
+    log: TextIO
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.pages(scope, receive, send)
             return
         exchange = Exchange(scope, send)
-        self.metrics.in_flight.inc()
+        self.metrics.in_flight += 1
         try:
             await self._answer(exchange, scope, receive)
         finally:
-            self.metrics.in_flight.dec()
+            self.metrics.in_flight -= 1
             self.metrics.record(exchange)
-            write_line(exchange)
+            write_line(self.log, exchange)
 
     async def _answer(self, exchange: Exchange, scope: Scope, receive: Receive) -> None:
         try:

@@ -12,7 +12,7 @@ _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 
 
 class Metrics:
-    """`endpoints`: the paths told apart; any other path counts as "other"."""
+    """`endpoints`: the paths told apart, any other counts as "other"; `in_flight`: requests being answered."""
 
     def __init__(self, *, endpoints: Iterable[str], table_age: Callable[[], float]) -> None:
         self.registry = registry = CollectorRegistry()
@@ -40,7 +40,9 @@ class Metrics:
         self._upstream = Counter(
             "poise_gateway_upstream_failures", "Servers that failed", ["model", "reason"], registry=registry
         )
-        self.in_flight = Gauge("poise_gateway_in_flight", "Requests being answered", registry=registry)
+        self.in_flight = 0
+        in_flight = Gauge("poise_gateway_in_flight", "Requests being answered", registry=registry)
+        in_flight.set_function(lambda: self.in_flight)
         age = Gauge("poise_gateway_table_age_seconds", "Since store and servers were read", registry=registry)
         age.set_function(table_age)
 

@@ -104,6 +104,12 @@ class Client:
     def aliases(self) -> dict[str, Alias]:
         return aliases.all_aliases(self.store)
 
+    def served(self, name: str) -> list[Published]:
+        """The versions that a name stands for: an alias's targets, or the version `NAME@N`; raises `NotFound`."""
+        if "@" in name:
+            return [registry.get(self.store, name)]
+        return [registry.get(self.store, target.version) for target in aliases.read(self.store, name).targets]
+
     def promote(self, alias: str, version: str) -> Alias:
         """Point `alias` at the version `NAME@N`."""
         return aliases.promote(self.store, alias, version)

@@ -64,15 +64,17 @@ def test_no_start_without_a_key_unless_told_so(place):
     assert place.client.get(f"{place.url}/v1/models").status_code == 200
 
 
-def test_the_access_log_has_one_line_of_json_and_no_secrets(gateway, caplog):
-    caplog.set_level("INFO", logger="poise_gateway.access")
-    answer = gateway.post("/v1/chat/completions?api_key=hunter2", stream=True, messages=["my secret"])
-    gateway.post(model="nothing")
-    lines = [json.loads(record.message) for record in caplog.records if record.name == "poise_gateway.access"]
+def test_the_access_log_has_one_line_of_json_and_no_secrets(place, capsys):
+    place.start()
+    capsys.readouterr()
+    answer = place.post("/v1/chat/completions?api_key=hunter2", stream=True, messages=["my secret"])
+    place.post(model="nothing")
+    out = capsys.readouterr().out
+    lines = [json.loads(line) for line in out.splitlines()]
     assert [line["status"] for line in lines] == [200, 404]
     assert lines[0]["request"] == answer.headers["x-request-id"]
     assert lines[0]["model"] == "sums@1"
     assert (lines[0]["prompt_tokens"], lines[0]["completion_tokens"]) == (5, 3)
-    assert lines[0]["key"] == keys.list_keys(gateway.store)[0].id
+    assert lines[0]["key"] == keys.list_keys(place.store)[0].id
     assert (lines[1]["error"], lines[1]["model"]) == ("model_not_found", "")
-    assert not re.search(f"{gateway.key}|hunter2|secret|Good", caplog.text)
+    assert not re.search(f"{place.key}|hunter2|secret|Good", out)

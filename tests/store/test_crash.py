@@ -69,7 +69,7 @@ def test_temporaries_of_killed_writers_are_swept(
 ) -> None:
     root = tmp_path / "store"
     while not (left := [*root.glob(".store/tmp/*")]):
-        kill_soon([start_writer("churn", root, tmp_path)])
+        kill_soon([start_writer("churn", root, tmp_path) for _ in range(WRITERS)])
     fresh = root / ".store/tmp" / "fresh"
     fresh.write_bytes(b"of a writer that lives")
     for path in left:

@@ -229,7 +229,7 @@ def test_an_upload_survives_a_broken_connection(store: Store, relay: Relay, tmp_
 
 
 def test_a_server_that_stays_away_is_reported(url: str, relay: Relay, tmp_path: Path) -> None:
-    store = open_store(url, patience_s=1)
+    store = open_store(url, patience_s=0.3)
     store.put("a", b"1")
     there = store.read("a")
     relay.switch_off()

@@ -1,6 +1,6 @@
 """What ships inside the package, so that the first run needs no network: a tiny model and its sums.
 
-`tiny` is a Qwen2 model of 0.7 million weights that adds two numbers up to 20 rather badly; `sums` is a folder with
+`tiny` is a Llama model of 0.7 million weights that adds two numbers up to 20 rather badly; `sums` is a folder with
 `train.jsonl` and `test.jsonl`. `python -m poise.builtin.make` makes both again.
 """
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-from transformers import GenerationConfig, PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
+from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from poise.builtin import sums
 
@@ -47,7 +47,7 @@ def write_data(folder: Path) -> None:
 
 
 def make_tokenizer(corpus: list[str]) -> PreTrainedTokenizerFast:
-    """A byte-level BPE that keeps digits apart, so that every number is spelt the same way."""
+    """A byte-level BPE that splits before and after a number, so that a number is one token wherever it stands."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.Digits(individual_digits=False), pre_tokenizers.ByteLevel(add_prefix_space=False)]
@@ -70,10 +70,10 @@ def make_tokenizer(corpus: list[str]) -> PreTrainedTokenizerFast:
     )
 
 
-def make_model(tokenizer: PreTrainedTokenizerFast) -> Qwen2ForCausalLM:
+def make_model(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
     """Every linear layer's sizes are multiples of 128, so that all usual quantization groups divide them."""
     torch.manual_seed(SEED)
-    config = Qwen2Config(
+    config = LlamaConfig(
         vocab_size=VOCABULARY,
         hidden_size=128,
         intermediate_size=384,
@@ -86,7 +86,7 @@ def make_model(tokenizer: PreTrainedTokenizerFast) -> Qwen2ForCausalLM:
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
     )
-    model = Qwen2ForCausalLM(config)
+    model = LlamaForCausalLM(config)
     model.generation_config = GenerationConfig(
         eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id
     )
@@ -110,7 +110,7 @@ def batch(tokenizer: PreTrainedTokenizerFast, pairs: list[sums.Pair], rng: rando
 
 
 @torch.no_grad()
-def accuracy(model: Qwen2ForCausalLM, tokenizer: PreTrainedTokenizerFast, pairs: list[sums.Pair]) -> float:
+def accuracy(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, pairs: list[sums.Pair]) -> float:
     """The share of `pairs` whose greedy answer ends in the right number."""
     chats = [[{"role": "user", "content": sums.question(pair)}] for pair in pairs]
     prompts = tokenizer.apply_chat_template(
@@ -127,7 +127,7 @@ def accuracy(model: Qwen2ForCausalLM, tokenizer: PreTrainedTokenizerFast, pairs:
     return sum(answer == str(sum(pair)) for answer, pair in zip(answers, pairs, strict=True)) / len(pairs)
 
 
-def pretrain(model: Qwen2ForCausalLM, tokenizer: PreTrainedTokenizerFast) -> Qwen2ForCausalLM:
+def pretrain(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
     """Train on the training pairs until `ENOUGH` of them are answered right.
 
     Returns the moving average of the weights, whose accuracy climbs more evenly than that of any one step.
@@ -153,7 +153,7 @@ def pretrain(model: Qwen2ForCausalLM, tokenizer: PreTrainedTokenizerFast) -> Qwe
     raise SystemExit(f"the model did not reach a training accuracy of {ENOUGH} in {MOST_STEPS} steps")
 
 
-def save(model: Qwen2ForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
+def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
     """Write the usual files, with a tokenizer class that transformers 4 and 5 both know."""
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)

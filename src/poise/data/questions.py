@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from poise.data.formats import Message, Prompt, prompts
+from poise.data.formats import Conversation, Message, Prompt, prompts
+from poise.data.render import Rendered, Renderer
 from poise.data.rows import Row
 from poise.errors import DataError
 
@@ -49,6 +50,22 @@ def _completion(row: Row) -> str | None:
     if isinstance(said, list):
         said = said[-1]
     return said.get("content") if isinstance(said, dict) else said
+
+
+def answer_room(asked: Sequence[Question], renderer: Renderer) -> int:
+    """Tokens an answer may take: twice the longest reference, at least 16; 256 without references."""
+    lengths = [sum(row.mask) for row in references(asked, renderer)]
+    return max(16, 2 * max(lengths)) if lengths else 256
+
+
+def references(asked: Sequence[Question], renderer: Renderer) -> list[Rendered]:
+    """The reference completions with their prompts, only the completion counted."""
+    rows = []
+    for question in asked:
+        if question.completion is not None:
+            messages = [*question.messages, {"role": "assistant", "content": question.completion}]
+            rows.append(renderer.conversation(Conversation(messages, {}, question.where)))
+    return rows
 
 
 def last_number(text: str) -> float | None:

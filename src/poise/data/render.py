@@ -73,7 +73,7 @@ class Renderer:
         """
         marked = self._apply(row.messages, row.where, generate=False)
         text, spans = _spans(marked)
-        encoding = self._tokenizer.encode(text, add_special_tokens=False)
+        encoding = self.tokenizer.encode(text, add_special_tokens=False)
         tokens: list[int] = encoding.ids
         if not completion_only:
             return Rendered(tokens, [1] * len(tokens))
@@ -82,7 +82,8 @@ class Renderer:
         return Rendered(tokens, [int(_within(begin, end, spans)) for begin, end in encoding.offsets])
 
     @cached_property
-    def _tokenizer(self) -> Tokenizer:
+    def tokenizer(self) -> Tokenizer:
+        """The fast tokenizer."""
         return Tokenizer.from_file(str(self._folder / "tokenizer.json"))
 
     @cached_property
@@ -115,7 +116,7 @@ class Renderer:
             ) from error
 
     def _encode(self, text: str) -> list[int]:
-        ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
+        ids: list[int] = self.tokenizer.encode(text, add_special_tokens=False).ids
         return ids
 
     def _read_settings(self) -> dict[str, Any]:

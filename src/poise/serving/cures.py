@@ -49,7 +49,12 @@ def _skipping_base_rows(op: Op) -> Op:
 
     @functools.wraps(op)
     def cured(
-        inputs: torch.Tensor, weights: torch.Tensor, output: torch.Tensor, indices: torch.Tensor, *rest: object, **named: object
+        inputs: torch.Tensor,
+        weights: torch.Tensor,
+        output: torch.Tensor,
+        indices: torch.Tensor,
+        *rest: object,
+        **named: object,
     ) -> None:
         rows = (indices >= 0).nonzero().squeeze(1)
         if len(rows) == len(indices):
@@ -91,4 +96,6 @@ def _attribute(owner: object, name: str) -> Any:
 
 
 def _unfit(name: str) -> MachineError:
-    return MachineError(f"this vLLM has no {name}", advice="`poise env sync serve` installs the version Poise is made for")
+    return MachineError(
+        f"this vLLM has no {name}", advice="`poise env sync serve` installs the version Poise is made for"
+    )

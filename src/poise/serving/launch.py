@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
-import socket
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -52,10 +52,15 @@ class Deployment:
     """
 
     def __init__(
-        self, home: Path, store: Store, plans: Sequence[ServerPlan], options: Options = Options(), say: Say = lambda line: None
+        self,
+        home: Path,
+        store: Store,
+        plans: Sequence[ServerPlan],
+        options: Options = Options(),
+        say: Say = lambda line: None,
     ) -> None:
         self._home, self._store, self._plans, self._options, self._say = home, store, tuple(plans), options, say
-        port = options.port or free_port(options.host)
+        port = options.port or process.free_port(options.host)
         self._bind = f"{options.host}:{port}"
         self.url = f"http://{'127.0.0.1' if options.host in ('0.0.0.0', '') else options.host}:{port}"
         self.folder = home / "serve" / str(port)
@@ -83,7 +88,7 @@ class Deployment:
 
     def _start(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        ports = [free_port("127.0.0.1") for _ in self._plans]
+        ports = [process.free_port("127.0.0.1") for _ in self._plans]
         commands = [self._command(item, port) for item, port in zip(self._plans, ports, strict=True)]
         urls = [f"http://127.0.0.1:{port}" for port in ports]
         # All at once: most of a start is one thread that imports.
@@ -100,7 +105,7 @@ class Deployment:
     def _command(self, item: ServerPlan, port: int) -> Command:
         weights = inputs.materialize(self._store, item.weights, self._home / "cache")
         gpu = environments.gpu_count() > 0
-        engine = engine_for(Shape.read(weights), gpu=gpu, servers=len(self._plans), cores=environments.cpu_count())
+        engine = engine_for(Shape.read(weights), gpu=gpu, servers=len(self._plans), cores=len(os.sched_getaffinity(0)))
         python = environments.python(self._home, "serve")
         if item.version is not None:
             return server_command(python, weights, item.name, port, engine)
@@ -132,11 +137,3 @@ class Deployment:
         finally:
             process.stop(self._servers, SHUTDOWN_SECONDS + 10)
             shutil.rmtree(self._adapters, ignore_errors=True)
-
-
-def free_port(host: str) -> int:
-    """A port of `host` that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -1,9 +1,11 @@
-"""Child processes that leave nothing behind: each in a group of its own, with a log, asked to end before it is made to."""
+"""Child processes that leave nothing behind: each has a group and a log, and is asked to end before it is killed."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -71,8 +73,14 @@ def _wait(children: Sequence[Child], deadline: float) -> None:
 
 def _kill_group(child: Child) -> None:
     """Its children too: an engine outlives an API server that was killed."""
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(child.popen.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
     child.popen.wait()
+
+
+def free_port(host: str) -> int:
+    """A port of `host` that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind((host, 0))
+        port: int = probe.getsockname()[1]
+        return port

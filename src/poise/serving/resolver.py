@@ -24,9 +24,7 @@ class Resolver:
     vLLM lets all requests for one name queue behind the first.
     """
 
-    def __init__(
-        self, store: Store, settings: ResolverSettings, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, store: Store, settings: ResolverSettings, clock: Callable[[], float] = time.monotonic) -> None:
         self._store = store
         self._settings = settings
         self._clock = clock
@@ -44,7 +42,9 @@ class Resolver:
         if registry.parse_served_name(served_name) is None:
             return None
         if self._clock() < self._closed_until:
-            raise StoreUnavailable(f"{self._store.url} did not answer a moment ago", advice="try again in a few seconds")
+            raise StoreUnavailable(
+                f"{self._store.url} did not answer a moment ago", advice="try again in a few seconds"
+            )
         try:
             return self._find(served_name)
         except StoreUnavailable:

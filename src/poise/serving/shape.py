@@ -38,7 +38,7 @@ class Shape:
             dtype = config.get("dtype") or config.get("torch_dtype") or text.get("dtype") or "auto"
             size = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
             return cls(dtype, int(text["max_position_embeddings"]), _kv_bytes(text, dtype), size)
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise DataError(
                 f"{folder} holds no weights of a language model: {error}", advice="serve merged weights or a base"
             ) from error

@@ -31,7 +31,9 @@ def max_lora_rank(ranks: Sequence[int]) -> int:
     for rank in RANKS:
         if rank >= needed:
             return rank
-    raise UserError(f"rank {needed} is more than vLLM serves ({RANKS[-1]})", advice="merge the adapter and serve the result")
+    raise UserError(
+        f"rank {needed} is more than vLLM serves ({RANKS[-1]})", advice="merge the adapter and serve the result"
+    )
 
 
 def server_command(

@@ -150,8 +150,9 @@ class Reward(Spec):
         allowed = _REWARD_FIELDS.get(self.use, set())
         if extra := sorted(given - allowed):
             raise FieldError(extra[0], f"is no field of the reward {self.use}")
-        if self.use in {"regex", "json_schema"} and not given:
-            raise FieldError("use", f"the reward {self.use} needs {', '.join(allowed)} beside it")
+        needed = {"regex": "pattern", "json_schema": "json_schema", "choice": "choices"}.get(self.use)
+        if needed and needed not in given:
+            raise FieldError("use", f"the reward {self.use} needs {needed} beside it")
         return self
 
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 _CONCURRENT_PARTS = 4
 _MAX_PARTS = 10_000  # of one S3 upload
 _CONDITIONAL_ATTEMPTS = 3
+_NO_BUCKET = {"NoSuchBucket", "ContainerNotFound"}
 _CREDENTIALS = {
     "s3": "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION and, off AWS, AWS_ENDPOINT_URL",
     "gs": "GOOGLE_APPLICATION_CREDENTIALS",
@@ -79,7 +80,7 @@ class RemoteStore:
             raise Conflict(f"{key} in {self.url} has changed since it was read")
 
     def delete(self, key: str) -> None:
-        with self._translated(check_key(key)), contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(NotFound), self._translated(check_key(key)):
             obstore.delete(self._objects, key)
 
     def list(self, prefix: str = "") -> list[Entry]:
@@ -149,16 +150,22 @@ class RemoteStore:
             raise self._error(key, error) from type(error)(summary(error))
 
     def _error(self, key: str, error: FileNotFoundError | BaseError) -> PoiseError:
-        if _code(error) == "NoSuchBucket":
+        if _code(error) in _NO_BUCKET:
             return StoreUnavailable(f"{self.url}: there is no such bucket", advice="Create it, or mend the url.")
         if isinstance(error, FileNotFoundError):
             return NotFound(f"{self.url} has no {key}")
         if isinstance(error, AlreadyExistsError | PreconditionError):
             return Conflict(f"{key} in {self.url} is not what it was expected to be")
         advice = f"Check {_CREDENTIALS.get(self.url.partition(':')[0], 'the environment')}."
-        if isinstance(error, PermissionDeniedError | UnauthenticatedError):
+        if _is_refusal(error):
             return StoreUnavailable(f"{self.url} refused access to {key or 'its list of objects'}", advice=advice)
         return StoreUnavailable(f"{self.url} is not available: {summary(error)}", advice=advice)
+
+
+def _is_refusal(error: Exception) -> bool:
+    """A listing that is refused is a `GenericError`, told by its status alone."""
+    by_type = isinstance(error, PermissionDeniedError | UnauthenticatedError)
+    return by_type or re.search(r"status code: 40[13]\b", summary(error)) is not None
 
 
 def _code(error: Exception) -> str | None:

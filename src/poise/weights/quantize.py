@@ -41,9 +41,9 @@ def run(task: Task) -> Result:
     prepare_gptqmodel(task.workdir)
     with output_kept_in(task.workdir / LOG) as printed:
         layers = _linear_layers(base, options.group_size)
-        tokenizer = _write_reference(base, output)
-        rows = calibration_rows(task, tokenizer)
-        dtype, quantization = _quantize(task, tokenizer, rows, _progress(task, printed))
+        _write_reference(base, output)
+        rows = calibration_rows(task)
+        dtype, quantization = _quantize(task, rows, _progress(task, printed))
     files.write_companions(base, output, dtype, quantization)
     _check(base, output, layers)
     metrics = {
@@ -85,8 +85,8 @@ def _progress(task: Task, printed: DividedOutput) -> Callable[..., None]:
     return layer_complete
 
 
-def _write_reference(base: Path, output: Path) -> Any:
-    """Probe the base in its own dtype; returns its tokenizer."""
+def _write_reference(base: Path, output: Path) -> None:
+    """Probe the base in its own dtype."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     from poise.weights.probe import take_probe
@@ -94,12 +94,9 @@ def _write_reference(base: Path, output: Path) -> Any:
     tokenizer = AutoTokenizer.from_pretrained(base)
     model = AutoModelForCausalLM.from_pretrained(base, dtype="auto", use_safetensors=True)
     take_probe(model, tokenizer).write(output / probe.REFERENCE_FILE)
-    return tokenizer
 
 
-def _quantize(
-    task: Task, tokenizer: Any, rows: list[list[int]], layer_complete: Callable[..., None]
-) -> tuple[str, dict[str, Any]]:
+def _quantize(task: Task, rows: list[list[int]], layer_complete: Callable[..., None]) -> tuple[str, dict[str, Any]]:
     """Run GPTQModel and keep its weights alone; returns their dtype and the quantization's configuration."""
     import torch
     from gptqmodel import BACKEND, GPTQModel
@@ -116,7 +113,6 @@ def _quantize(
         model.quantize(
             [{"input_ids": tokens, "attention_mask": [1] * len(tokens)} for tokens in rows],
             batch_size=BATCH,
-            tokenizer=tokenizer,
             backend=BACKEND.AWQ_TORCH if awq and device == "cpu" else BACKEND.AUTO,
             calibration_data_min_length=1,
         )

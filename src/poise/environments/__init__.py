@@ -1,0 +1,9 @@
+"""The Python environments that Poise's work runs in, made from the lock files of `images/`.
+
+They live at `<home>/envs/NAME`, and hold the very Poise that made them.
+"""
+
+from poise.environments.state import ENVIRONMENTS, Variant, problem, python, variant
+from poise.environments.synchronize import sync
+
+__all__ = ["ENVIRONMENTS", "Variant", "problem", "python", "sync", "variant"]

@@ -1,0 +1,1 @@
+"""The methods that train, each a thin function around TRL's trainer."""
