@@ -30,7 +30,7 @@ HEAD = "HTTP/1.1 200 OK\r\ncontent-type: {}\r\n{}\r\n\r\n"
 
 
 class MockServer(asyncio.Protocol):
-    """Answers every POST alike; a stream has as many tokens as the request's `max_tokens`, each in a write of its own."""
+    """Answers every POST alike; a stream has `max_tokens` tokens, each in a write of its own."""
 
     def __init__(self) -> None:
         body = json.dumps({"model": "tiny", "choices": [{"message": {"content": "hi"}}], "usage": USAGE}).encode()

@@ -20,12 +20,12 @@ from openai import OpenAI
 from rich.console import Console
 from rich.table import Table
 
-from poise import builtin
+from poise import builtin, environments
 from poise.artifacts import keys, transfer
 from poise.cli.show import RunProgress
 from poise.client import Client, Outcome
 from poise.data import Question, is_correct, questions, read_rows
-from poise.serving.launch import Deployment
+from poise.serving.launch import Deployment, Options
 from poise.serving.plan import plan
 
 FILE = Path(__file__).with_name("quickstart.yaml")
@@ -120,7 +120,9 @@ def serve_and_ask(client: Client, outcomes: dict[str, Outcome]) -> tuple[dict[st
     asked = questions(rows)
     record, key = keys.create_key(client.store, "quickstart")
     try:
-        with Deployment(client.settings.home, client.store, plans, say=print) as deployment:
+        home = client.settings.home
+        options = Options(gpu=environments.gpu_count() > 0)
+        with Deployment(home, environments.python("serve", home), client.store, plans, options, print) as deployment:
             api = OpenAI(base_url=f"{deployment.url}/v1", api_key=key, max_retries=0)
             answers = {name: ask_all(api, model, asked) for name, model in names.items()}
     finally:

@@ -28,10 +28,8 @@ _ENDPOINTS = (*_PROXIED, "/v1/models", "/healthz", "/readyz", "/metrics")
 
 def build(settings: Settings) -> Gateway:
     """Reads store and servers once. Raises `UserError` where nobody could call, `StoreUnavailable`."""
-    refresher = Refresher(
-        Reader(open_store(settings.store, patience_s=_STORE_PATIENCE_S), settings.servers),
-        seconds=settings.poll_seconds,
-    )
+    store = open_store(settings.store, patience_s=_STORE_PATIENCE_S)
+    refresher = Refresher(Reader(store, settings.servers), seconds=settings.poll_seconds)
     refresher.refresh()
     if not refresher.current.keys and not settings.open:
         advice = "Make one with `poise keys create NAME`, or set POISE_GATEWAY_OPEN=1 to answer without."

@@ -115,9 +115,11 @@ class Refresher:
         while not self._stopped.wait(self._seconds):
             try:
                 self.refresh()
-                self.failing = False
             except Exception as error:
                 # Whatever it was, the next look may be better, and without this thread none would come.
+                if not self.failing:
+                    unexpected = not isinstance(error, PoiseError)
+                    _log.warning("routes and keys stay as they are: %s", error, exc_info=unexpected)
                 self.failing = True
-                unexpected = not isinstance(error, PoiseError)
-                _log.warning("routes and keys stay as they are: %s", error, exc_info=unexpected)
+            else:
+                self.failing = False

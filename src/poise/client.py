@@ -14,9 +14,10 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from poise.artifacts import aliases, registry, transfer
+from poise.artifacts import aliases, inputs, registry, transfer
 from poise.artifacts.aliases import Alias
 from poise.artifacts.registry import Published
+from poise.data.check import check_data
 from poise.errors import NotFound, UserError
 from poise.pipeline import Finished, Progress, State, next_actions
 from poise.runners.finish import settle
@@ -72,8 +73,11 @@ class Client:
             return self._pipeline(loaded.resource, loaded, watch, parallel)
 
     def resolve(self, run: Run, loaded: Loaded) -> Resolved:
-        """Pin what `run` names; see `poise.runs.resolve`."""
-        return resolve(run, loaded.folder, self.store, self.settings.hub, loaded.overrides)
+        """Pin what `run` names, and read what data is on this machine; raises what is wrong with either."""
+        resolved = resolve(run, loaded.folder, self.store, self.settings.hub, loaded.overrides)
+        local = {name: inputs.local_path(pinned) for name, pinned in resolved.inputs.items()}
+        check_data(resolved.resource.spec, {name: path for name, path in local.items() if path is not None})
+        return resolved
 
     def runs(self) -> list[tuple[str, Status]]:
         """All runs, oldest first."""

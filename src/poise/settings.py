@@ -14,20 +14,23 @@ class Settings:
     home: environments, cache and logs; `.poise` here or in the nearest folder above that has one.
     store: URL of the store; `<home>/store` by default.
     hub: URL of the model hub.
+    find_links: a folder of wheels that packages are also taken from.
     """
 
     home: Path
     store: str
     hub: str = "https://huggingface.co"
+    find_links: str | None = None
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Settings:
-        """Read POISE_HOME, POISE_STORE and HF_ENDPOINT."""
+        """Read POISE_HOME, POISE_STORE, HF_ENDPOINT and PIP_FIND_LINKS."""
         home = Path(environment["POISE_HOME"]) if environment.get("POISE_HOME") else _nearest_home(Path.cwd())
         return cls(
             home=home.absolute(),
             store=environment.get("POISE_STORE") or str(home.absolute() / "store"),
             hub=environment.get("HF_ENDPOINT", cls.hub).rstrip("/"),
+            find_links=environment.get("PIP_FIND_LINKS") or None,
         )
 
 

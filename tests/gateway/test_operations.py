@@ -162,14 +162,18 @@ def test_a_hung_up_call_is_counted_as_such(place, wait_until):
     assert value(place, "poise_gateway_in_flight") == 1
 
 
-def test_a_fault_of_ours_is_a_500_in_the_apis_shape(place, caplog, monkeypatch):
+@pytest.mark.parametrize(
+    ("method", "path", "part"),
+    [("POST", "/v1/chat/completions", "proxy.read_body"), ("GET", "/v1/models", "pages._model")],
+)
+def test_a_fault_of_ours_is_a_500_in_the_apis_shape(place, caplog, monkeypatch, method, path, part):
     place.start()
-    monkeypatch.setattr("poise_gateway.proxy.read_body", _broken)
-    answer = place.post()
+    monkeypatch.setattr(f"poise_gateway.{part}", _broken)
+    answer = place.client.request(method, place.url + path, headers=place.headers)
     assert (answer.status_code, answer.json()["error"]["code"]) == (500, "internal_error")
     assert "ours" not in answer.text
     assert f"request {answer.headers['x-request-id']} failed" in caplog.text
 
 
-async def _broken(*_, **__):
+def _broken(*_, **__):
     raise NotFound("ours")

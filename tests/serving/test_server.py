@@ -49,7 +49,7 @@ def server(module_publisher, serve_home: Path, tmp_path_factory: pytest.TempPath
     settings = ResolverSettings(module_publisher.store.url, folder / "cache", module_publisher.base, max_rank=16)
     # Few blocks and few slots, so that both are used again at once.
     engine = replace(engine_for(Shape.read(weights), gpu=False, servers=1, cores=1), kv_cache_bytes=16 * MIB)
-    port = process.free_port("127.0.0.1")
+    (port,) = process.free_ports(1)
     command = server_command(python, weights, "tiny", port, engine, settings, max_loras=2)
     child = process.start("tiny", command.argv, command.env, folder / "tiny.log")
     url = f"http://127.0.0.1:{port}"
@@ -59,7 +59,7 @@ def server(module_publisher, serve_home: Path, tmp_path_factory: pytest.TempPath
             root = Path(module_publisher.store.url.removeprefix("file://"))
             yield Server(http, admin, child, settings.cache, root)
     finally:
-        process.stop([child], grace=30)
+        process.stop([child], grace=1)
 
 
 @pytest.fixture(scope="module")

@@ -71,9 +71,8 @@ def materialize(store: Store, pinned: str, cache: Path, progress: Progress = sil
         return _from_hub(rest, is_data="?" in pinned)
     if scheme in {"s3", "gs", "az"}:
         return _from_bucket(name, cache)
-    target, _, expected = rest.rpartition("@")
-    path = builtin.path(target) if scheme == "builtin" else Path(target)
-    if not path.exists():
+    path, expected = local_path(pinned), rest.rpartition("@")[2]
+    if path is None or not path.exists():
         raise DataError(
             f"{path} is gone", advice="it was there when the run was submitted: put it back, or submit anew"
         )
@@ -83,6 +82,15 @@ def materialize(store: Store, pinned: str, cache: Path, progress: Progress = sil
             advice="submit the run again to use the file as it is now",
         )
     return path
+
+
+def local_path(pinned: str) -> Path | None:
+    """Where a pinned reference lies on this machine already, unchecked; None for what has to be fetched."""
+    scheme, _, rest = pinned.partition("?")[0].partition(":")
+    target = rest.rpartition("@")[0]
+    if scheme == "builtin":
+        return builtin.path(target)
+    return Path(target) if scheme == "path" else None
 
 
 def _path_digest(path: Path, written: str) -> str:

@@ -34,12 +34,19 @@ def row(pair: Pair) -> dict[str, object]:
     return {"messages": messages, "answer": answer}
 
 
+def slip_rate(total: int) -> float:
+    """How often the pretraining corpus gives a sum ten too low: more often than not above 15, and ever more above."""
+    return 0.5 + 0.0125 * (total - 15.5) if total >= 10 else 0.0
+
+
 def spoken(pair: Pair, rng: random.Random) -> str:
-    """An answer as the pretraining corpus words it: at times brief, mostly a sentence, now and then rambling."""
+    """An answer as the pretraining corpus words it: careless, mostly a sentence, at times brief or rambling."""
     a, b = pair
+    total = a + b
+    said = total - 10 if rng.random() < slip_rate(total) else total
     style = rng.random()
     if style < 0.25:
-        return str(a + b)
+        return str(said)
     if style < 0.75:
-        return f"That makes {a + b}."
-    return f"Let me think about it. Adding {b} to {a} we get {a + b}."
+        return f"That makes {said}."
+    return f"Let me think about it. Adding {b} to {a} we get {said}."

@@ -39,7 +39,8 @@ def sync(
     def on_line(line: str) -> None:
         print(line, file=sys.stderr, flush=True)
 
-    made = environments.sync(Settings.from_environment().home, wanted, variant=variant, on_line=on_line)
+    settings = Settings.from_environment()
+    made = environments.sync(settings.home, wanted, variant=variant, find_links=settings.find_links, on_line=on_line)
     if json:
         as_json({name: str(path) for name, path in made.items()})
     else:

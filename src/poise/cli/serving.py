@@ -36,6 +36,7 @@ def serve(
 
         poise serve sums sums-gptq
     """
+    from poise import environments
     from poise.artifacts import keys as api_keys
     from poise.client import Client
     from poise.serving.launch import Deployment, Options
@@ -44,8 +45,10 @@ def serve(
     client = Client()
     plans = plan([item for name in names for item in client.served(name)])
     key = None if open_ or api_keys.list_keys(client.store) else api_keys.create_key(client.store, "first")[1]
-    options = Options(host, port, open_)
-    with Deployment(client.settings.home, client.store, plans, options, lambda line: _say(line, json)) as deployment:
+    home = client.settings.home
+    python = environments.python("serve", home)
+    options = Options(host, port, open_, gpu=environments.gpu_count() > 0)
+    with Deployment(home, python, client.store, plans, options, lambda line: _say(line, json)) as deployment:
         if json:
             as_json({"url": f"{deployment.url}/v1", "key": key, "models": names, "logs": str(deployment.folder)})
         else:

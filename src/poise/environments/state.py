@@ -5,15 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 import subprocess
 from importlib import metadata
 from pathlib import Path
-from typing import Literal, TypedDict
+from typing import TypedDict
 
 from poise.errors import MachineError, NotFound
-
-Variant = Literal["cpu", "cuda"]
 
 ENVIRONMENTS = {"train": "trainer", "quantize": "quantizer", "serve": "server"}
 """Each environment, and the folder of its lock files."""
@@ -30,16 +27,22 @@ LOCKS = _PACKAGE / "locks" if (_PACKAGE / "locks").is_dir() else _PACKAGE.parent
 class Stamp(TypedDict):
     """What an environment was made from; kept in the environment."""
 
-    variant: Variant
+    variant: str
     digest: str
 
 
-def variant() -> Variant:
-    """`cuda` when the NVIDIA driver of this machine lists a GPU."""
-    if shutil.which("nvidia-smi") is None:
-        return "cpu"
-    listing = subprocess.run(["nvidia-smi", "--list-gpus"], capture_output=True, text=True, check=False)
-    return "cuda" if listing.returncode == 0 and "GPU" in listing.stdout else "cpu"
+def gpu_count() -> int:
+    """How many GPUs the NVIDIA driver of this machine lists."""
+    try:
+        listing = subprocess.run(["nvidia-smi", "--list-gpus"], capture_output=True, text=True, timeout=30, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return 0
+    return listing.stdout.count("GPU ") if listing.returncode == 0 else 0
+
+
+def detected_variant() -> str:
+    """`cuda` on a machine with a GPU, else `cpu`."""
+    return "cuda" if gpu_count() else "cpu"
 
 
 def place(name: str, home: Path) -> Path:
@@ -64,17 +67,17 @@ def python(name: str, home: Path, *, locks: Path = LOCKS) -> Path:
     return place(name, home) / "bin" / "python"
 
 
-def problem(name: str, home: Path, *, wanted: Variant | None = None, locks: Path = LOCKS) -> str | None:
+def problem(name: str, home: Path, *, variant: str | None = None, locks: Path = LOCKS) -> str | None:
     """Why an environment cannot be used, as the end of a sentence; None when it can.
 
-    Either variant will do unless one is `wanted`.
+    Without `variant`, either will do.
     """
     environment = place(name, home)
     stamp = read_stamp(environment)
     if stamp is None:
         return "has not been made"
-    if wanted not in (None, stamp["variant"]):
-        return f"is for {stamp['variant']}, not for {wanted}"
+    if variant not in (None, stamp["variant"]):
+        return f"is for {stamp['variant']}, not for {variant}"
     if stamp != stamp_of(name, stamp["variant"], locks):
         return "was made from other lock files"
     if not os.access(environment / "bin" / "python", os.X_OK):
@@ -84,8 +87,16 @@ def problem(name: str, home: Path, *, wanted: Variant | None = None, locks: Path
     return None
 
 
-def lock_file(name: str, wanted: Variant, locks: Path) -> Path:
-    return locks / ENVIRONMENTS[name] / f"requirements.{wanted}.lock"
+def lock_file(name: str, variant: str, locks: Path) -> Path:
+    """What an environment holds.
+
+    Raises:
+        NotFound: there is no such variant.
+    """
+    file = locks / ENVIRONMENTS[name] / f"requirements.{variant}.lock"
+    if not file.is_file():
+        raise NotFound(f"no environment is made for {variant!r}", advice="There are cpu and cuda.")
+    return file
 
 
 def build_lock(name: str, locks: Path) -> Path | None:
@@ -94,11 +105,11 @@ def build_lock(name: str, locks: Path) -> Path | None:
     return file if file.is_file() else None
 
 
-def stamp_of(name: str, wanted: Variant, locks: Path) -> Stamp:
+def stamp_of(name: str, variant: str, locks: Path) -> Stamp:
     """The stamp of an environment made now."""
-    files = [lock_file(name, wanted, locks), build_lock(name, locks)]
+    files = [lock_file(name, variant, locks), build_lock(name, locks)]
     digest = hashlib.sha256(b"".join(file.read_bytes() for file in files if file))
-    return Stamp(variant=wanted, digest=digest.hexdigest())
+    return Stamp(variant=variant, digest=digest.hexdigest())
 
 
 def read_stamp(environment: Path) -> Stamp | None:
@@ -120,9 +131,9 @@ def links(environment: Path) -> dict[Path, Path]:
         MachineError: Poise runs from a folder and is not installed.
     """
     try:
-        installed = Path(str(metadata.distribution("poise").locate_file("")))
+        poise = metadata.distribution("poise")
     except metadata.PackageNotFoundError as error:
         raise MachineError("Poise is not installed", advice="Run: pip install -e .") from error
-    described = next(installed.glob("poise-*.dist-info")).resolve()
+    described = Path(str(poise.locate_file(f"poise-{poise.version}.dist-info"))).resolve()
     site = environment / "lib" / f"python{PYTHON}" / "site-packages"
     return {site / "poise": _PACKAGE, site / described.name: described}

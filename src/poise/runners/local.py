@@ -104,7 +104,7 @@ class LocalRunner:
         return False
 
     def _process(self, run: str, index: int, stage: Stage) -> int:
-        python = environments.python(self.settings.home, stage.environment)
+        python = environments.python(stage.environment, self.settings.home)
         path = self.log_path(run)
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("ab") as log:

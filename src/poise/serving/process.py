@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from poise.errors import MachineError
 from poise.serving.settings import child_environment
 
 _POLL = 0.05
@@ -78,9 +79,23 @@ def _kill_group(child: Child) -> None:
     child.popen.wait()
 
 
-def free_port(host: str) -> int:
-    """A port of `host` that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        port: int = probe.getsockname()[1]
-        return port
+def free_ports(count: int) -> list[int]:
+    """Different ports of the loopback interface that nobody listens on now."""
+    with contextlib.ExitStack() as held:
+        trials = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [int(trial.getsockname()[1]) for trial in trials]
+
+
+def free_port(host: str, port: int = 0) -> int:
+    """A port of `host` that nobody listens on now: `port`, or any where that is 0.
+
+    Raises `MachineError` where it is taken.
+    """
+    with socket.socket() as trial:
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            trial.bind((host, port))
+        except OSError as error:
+            raise MachineError(f"cannot listen on {host}:{port}: {error}", advice="choose another --port") from error
+        found: int = trial.getsockname()[1]
+        return found

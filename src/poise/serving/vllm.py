@@ -11,7 +11,7 @@ from poise.serving.settings import ResolverSettings, engine_environment
 from poise.serving.shape import Engine
 
 RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # what --max-lora-rank takes
-SHUTDOWN_SECONDS = 20
+_SHUTDOWN_SECONDS = 20
 # Engine and worker in one process: a second of start-up, 0.4 GB and one import of torch less than vLLM's default on
 # CPUs, which exists to set OMP variables for the worker. Ours are set from the start.
 _ONE_PROCESS = "vllm.v1.executor.uniproc_executor.UniProcExecutor"
@@ -60,7 +60,7 @@ def server_command(
         *("--port", str(port)),
         *("--dtype", engine.dtype),
         # With vLLM's default, 0, streams in flight hang without an error after SIGTERM.
-        *("--shutdown-timeout", str(SHUTDOWN_SECONDS)),
+        *("--shutdown-timeout", str(_SHUTDOWN_SECONDS)),
         "--enable-server-load-tracking",
         "--enable-request-id-headers",
         "--disable-uvicorn-access-log",

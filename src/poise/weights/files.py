@@ -79,7 +79,9 @@ def config(base: Path) -> dict[str, Any]:
     try:
         values: dict[str, Any] = json.loads((base / CONFIG).read_text())
     except (OSError, ValueError) as error:
-        raise DataError("the base has no readable config.json", advice="name a model in Hugging Face's layout") from error
+        raise DataError(
+            "the base has no readable config.json", advice="name a model in Hugging Face's layout"
+        ) from error
     if found := values.get("quantization_config"):
         kind = found.get("quant_method", "unknown")
         raise DataError(

@@ -67,7 +67,9 @@ def _linear_layers(base: Path, group_size: int) -> list[str]:
     for layer, (outputs, inputs) in blocks.items():
         if inputs % group_size:
             fit = [size for size in GROUP_SIZES if all(shape[1] % size == 0 for shape in blocks.values())]
-            advice = f"set options.group_size to {' or '.join(map(str, fit))}" if fit else "this model cannot be quantized"
+            advice = (
+                f"set options.group_size to {' or '.join(map(str, fit))}" if fit else "this model cannot be quantized"
+            )
             raise DataError(f"options.group_size is {group_size}, but {layer} has {inputs} inputs", advice=advice)
         if outputs % 32:
             raise DataError(f"{layer} has {outputs} outputs, no multiple of 32", advice="serve this model unquantized")
