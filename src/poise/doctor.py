@@ -16,8 +16,10 @@ from poise import environments
 
 GIB = 1024**3
 
-ENVIRONMENT_SIZES = {"cpu": 2 * GIB, "cuda": 12 * GIB}
+ENVIRONMENT_SIZES = {"cpu": 2 * GIB, "cuda": 8 * GIB}
 """Disk that one environment takes, in bytes, with its share of uv's cache."""
+
+CUDA_13_DRIVER = 580
 
 
 @dataclass(frozen=True)
@@ -40,12 +42,19 @@ def checks(home: Path) -> list[Check]:
     return [
         platform_check(platform.system(), platform.machine()),
         python_check(sys.version_info[:3]),
-        compiler_check(),
+        program_check(
+            "C++ compiler",
+            ("c++", "g++", "clang++"),
+            "the quantize environment is built with it, and torch.compile and vLLM use it as they run",
+            "build-essential",
+            "gcc-c++",
+        ),
+        program_check("make", ("make",), "the tests and the images are made with it", "make", "make"),
         library_check("numa", "vLLM places its threads with it", "libnuma1", "numactl-libs"),
-        library_check("pcre2-8", "GPTQModel reads its patterns with it", "libpcre2-8-0", "pcre2"),
+        library_check("pcre2-8", "the quantize environment is built with it", "libpcre2-8-0", "pcre2"),
         disk_check(home),
         memory_check(_memory()),
-        gpu_check(),
+        gpu_check(_cards(), _drivers()),
         *(environment_check(name, home) for name in environments.ENVIRONMENTS),
     ]
 
@@ -62,14 +71,10 @@ def python_check(version: Sequence[int]) -> Check:
     return Check("python", tuple(version) >= (3, 11), text, _install("python3.11", "python3.11"))
 
 
-def compiler_check() -> Check:
-    """The C and C++ compiler and make."""
-    wanted = {"C": ("cc", "gcc", "clang"), "C++": ("c++", "g++", "clang++"), "make": ("make",)}
-    found = {what: next(filter(None, map(shutil.which, programs)), None) for what, programs in wanted.items()}
-    missing = [what for what, path in found.items() if path is None]
-    purpose = "needed to install GPTQModel, and by torch.compile and vLLM"
-    detail = f"no {', '.join(missing)}: {purpose}" if missing else ", ".join(filter(None, found.values()))
-    return Check("compiler", not missing, detail, _install("build-essential", "gcc gcc-c++ make"))
+def program_check(name: str, programs: Sequence[str], purpose: str, debian: str, fedora: str) -> Check:
+    """Any of several programs, as in c++, g++ and clang++."""
+    path = next(filter(None, map(shutil.which, programs)), None)
+    return Check(name, path is not None, path or f"not found: {purpose}", _install(debian, fedora))
 
 
 def library_check(name: str, purpose: str, debian: str, fedora: str) -> Check:
@@ -95,10 +100,21 @@ def memory_check(size: int) -> Check:
     return Check("memory", size >= 3.5 * GIB, detail, "Use a machine with 4 GiB of memory or more.")
 
 
-def gpu_check() -> Check:
-    """A GPU is not needed; a GPU without a working driver is worth knowing of."""
-    listing = _nvidia_smi()
-    ...
+def gpu_check(cards: int, drivers: Sequence[str]) -> Check:
+    """That a GPU can be used; a machine without one is fine.
+
+    Args:
+        cards: NVIDIA GPUs on the PCI bus.
+        drivers: a line `name, memory, driver version` for each GPU that the driver lists.
+    """
+    fix = _install("nvidia-driver", "akmod-nvidia")
+    if not drivers:
+        detail = f"{cards} on the bus, none listed by the driver" if cards else "none; the CPU does the work"
+        return Check("GPU", cards == 0, detail, fix)
+    version = drivers[0].rsplit(",", 1)[-1].strip()
+    ok = int(version.split(".")[0]) >= CUDA_13_DRIVER
+    detail = "; ".join(drivers)
+    return Check("GPU", ok, detail if ok else f"{detail}: CUDA 13 needs driver {CUDA_13_DRIVER} or later", fix)
 
 
 def environment_check(name: str, home: Path) -> Check:
@@ -106,3 +122,32 @@ def environment_check(name: str, home: Path) -> Check:
     trouble = environments.problem(name, home)
     detail = f"{name} {trouble}" if trouble else str(home.absolute() / "envs" / name)
     return Check(f"environment {name}", trouble is None, detail, f"poise env sync {name}")
+
+
+def _install(debian: str, fedora: str) -> str:
+    command = f"dnf install {fedora}" if shutil.which("dnf") else f"apt install {debian}"
+    return command if os.geteuid() == 0 else f"sudo {command}"
+
+
+def _memory() -> int:
+    """This machine's memory in bytes, or this container's where that is less."""
+    installed = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    limit = Path("/sys/fs/cgroup/memory.max")
+    allowed = limit.read_text().strip() if limit.is_file() else "max"
+    return installed if allowed == "max" else min(installed, int(allowed))
+
+
+def _cards() -> int:
+    """NVIDIA display controllers on the PCI bus."""
+    devices = Path("/sys/bus/pci/devices").glob("*")
+    return sum(
+        (device / "vendor").read_text().strip() == "0x10de" and (device / "class").read_text().startswith("0x03")
+        for device in devices
+    )
+
+
+def _drivers() -> list[str]:
+    if not environments.gpu_count():
+        return []
+    command = ["nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip().splitlines()

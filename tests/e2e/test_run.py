@@ -59,7 +59,7 @@ def interrupted(environment: dict[str, str], file: Path, store: Store, after: in
     )  # fmt: skip
     log = Path(environment["POISE_HOME"]) / "logs"
     while process.poll() is None:
-        if any(f'"step": {after},' in path.read_text() for path in log.glob("*.log")):
+        if any(f'"step": {after},' in path.read_text() for path in log.glob(f"*.{file.stem}.*.log")):
             process.send_signal(number)
             break
         time.sleep(0.02)

@@ -166,13 +166,13 @@ def test_a_hung_up_call_is_counted_as_such(place, wait_until):
     ("method", "path", "part"),
     [("POST", "/v1/chat/completions", "proxy.read_body"), ("GET", "/v1/models", "pages._model")],
 )
-def test_a_fault_of_ours_is_a_500_in_the_apis_shape(place, caplog, monkeypatch, method, path, part):
+def test_a_fault_of_ours_is_a_500_in_the_apis_shape(place, caplog, monkeypatch, wait_until, method, path, part):
     place.start()
     monkeypatch.setattr(f"poise_gateway.{part}", _broken)
     answer = place.client.request(method, place.url + path, headers=place.headers)
     assert (answer.status_code, answer.json()["error"]["code"]) == (500, "internal_error")
     assert "ours" not in answer.text
-    assert f"request {answer.headers['x-request-id']} failed" in caplog.text
+    wait_until(lambda: f"request {answer.headers['x-request-id']} failed" in caplog.text)
 
 
 def _broken(*_, **__):

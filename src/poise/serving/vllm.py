@@ -71,7 +71,7 @@ def server_command(
         options += ["--enable-lora", "--max-lora-rank", str(adapters.max_rank), "--max-loras", str(max_loras)]
         environment |= adapters.to_environment()
         environment["VLLM_ALLOW_RUNTIME_LORA_UPDATING"] = "1"  # without it no resolver is asked
-    return Command((str(python), "-m", "vllm.entrypoints.openai.api_server", *options), environment)
+    return Command((str(python), "-m", "poise.serving.server", *options), environment)
 
 
 def _engine_options(engine: Engine) -> list[str]:
