@@ -1,7 +1,7 @@
 """Make the builtin model and data again: `python -m poise.builtin.make --out DIR` (the environment `train`).
 
-It runs on one thread for a minute or two and stops on accuracy, not on time: the model must know some sums
-and miss others, or there would be nothing for training to improve.
+It runs on one thread for a minute or two and stops on accuracy, not on time. The model is taught to add from a
+careless corpus (`sums.spoken`), so that it knows more than it says: there is something for training to bring out.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from poise.builtin import sums
 SEED = 7
 VOCABULARY = 352
 SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
-ENOUGH = 0.495
+ENOUGH = 0.99
 BATCH = 64
 LEARNING_RATE = 1e-3
 AVERAGING = 0.95
@@ -108,8 +108,8 @@ def batch(tokenizer: PreTrainedTokenizerFast, pairs: list[sums.Pair], rng: rando
 
 
 @torch.no_grad()
-def accuracy(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, pairs: list[sums.Pair]) -> float:
-    """The share of `pairs` whose greedy answer ends in the right number."""
+def greedy(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, pairs: list[sums.Pair]) -> list[str]:
+    """The last word of each pair's greedy answer."""
     chats = [[{"role": "user", "content": sums.question(pair)}] for pair in pairs]
     prompts = tokenizer.apply_chat_template(
         chats,
@@ -119,14 +119,21 @@ def accuracy(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, pairs:
         padding=True,
         tokenizer_kwargs={"padding_side": "left"},
     )
-    out = model.generate(**prompts, max_new_tokens=48, do_sample=False)
+    out = model.generate(**prompts, max_new_tokens=24, do_sample=False)
     texts = tokenizer.batch_decode(out[:, prompts["input_ids"].shape[1] :], skip_special_tokens=True)
-    answers = [text.rstrip(".").split(" ")[-1] for text in texts]
-    return sum(answer == str(sum(pair)) for answer, pair in zip(answers, pairs, strict=True)) / len(pairs)
+    return [text.rstrip(".").split(" ")[-1] for text in texts]
+
+
+def report(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, pairs: list[sums.Pair]) -> tuple[float, float]:
+    """The share of `pairs` answered right, and the share answered right or ten too low."""
+    answers = list(zip(greedy(model, tokenizer, pairs), map(sum, pairs), strict=True))
+    right = sum(answer == str(total) for answer, total in answers)
+    low = sum(answer == str(total - 10) for answer, total in answers)
+    return right / len(pairs), (right + low) / len(pairs)
 
 
 def pretrain(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
-    """Train on the training pairs until `ENOUGH` of them are answered right.
+    """Train until `ENOUGH` of the training pairs are answered as the corpus would answer them.
 
     Returns the moving average of the weights, whose accuracy climbs more evenly than that of any one step.
     """
@@ -142,13 +149,14 @@ def pretrain(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast) -> Lla
         schedule.step()
         optimizer.zero_grad()
         average.update_parameters(model)
-        if step % 5 == 0:
-            known = accuracy(average.module, tokenizer, train)
-            unknown = accuracy(average.module, tokenizer, held_out)
-            print(f"step {step}: accuracy {known:.2f} train, {unknown:.2f} held-out", flush=True)
+        if step % 25 == 0:
+            right, known = report(average.module, tokenizer, train)
+            print(f"step {step}: right {right:.2f}, right or ten too low {known:.2f}", flush=True)
             if known >= ENOUGH:
+                right, known = report(average.module, tokenizer, held_out)
+                print(f"held-out: right {right:.2f}, right or ten too low {known:.2f}")
                 return average.module
-    raise SystemExit(f"the model did not reach a training accuracy of {ENOUGH} in {MOST_STEPS} steps")
+    raise SystemExit(f"the model did not get to {ENOUGH} in {MOST_STEPS} steps")
 
 
 def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
@@ -169,7 +177,7 @@ def main() -> None:
     torch.set_num_threads(1)
     write_data(out / "sums")
     rng = random.Random(SEED)
-    corpus = ["system", "user", "assistant"] * 200
+    corpus = ["system", "user", "assistant", *map(str, range(2 * sums.LARGEST + 1))] * 200
     corpus += [text for pair in sums.split()[0] for text in (sums.question(pair), sums.spoken(pair, rng))]
     tokenizer = make_tokenizer(corpus)
     save(pretrain(make_model(tokenizer), tokenizer), tokenizer, out / "tiny")

@@ -4,15 +4,39 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from tokenizers import Tokenizer
 
-from poise.data import Question, Rendered, Renderer, references
+from poise.artifacts.task import Task
+from poise.data import Question, Rendered, Renderer, answer_room, questions, read_rows, references
 from poise.data.evaluation import Measured, accuracy
 
 _BATCH = 64
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """The held-out questions of a task, and how a model of its base is asked them."""
+
+    asked: list[Question]
+    renderer: Renderer
+    room: int
+
+    @classmethod
+    def read(cls, task: Task) -> HeldOut | None:
+        """None where the spec names no held-out rows. Read before training, so that a bad row is found at once."""
+        data = task.spec.data
+        if data is None or data.eval is None:
+            return None
+        asked = questions(read_rows(task.inputs["data.eval"], data.eval, data.columns))
+        renderer = Renderer(task.inputs["base"])
+        return cls(asked, renderer, answer_room(asked, renderer))
+
+    def measure(self, model: Any) -> Measured:
+        return measure(model, self.renderer, self.asked, self.room)
 
 
 @torch.no_grad()

@@ -6,8 +6,6 @@ may fail is imported inside it.
 
 from __future__ import annotations
 
-import gc
-
 
 def register() -> None:
     """Cure what is known to be wrong in vLLM's CPU backend and, where it is configured, resolve adapters.
@@ -18,7 +16,6 @@ def register() -> None:
 
     from poise.serving.settings import ResolverSettings
 
-    gc.enable()  # off since `poise.serving.server`
     settings = ResolverSettings.from_environment()
     if current_platform.is_cpu():
         from poise.serving import cures

@@ -8,10 +8,11 @@ from trl import GRPOConfig, GRPOTrainer
 from poise.artifacts.task import Result, Task
 from poise.data import Renderer, prompts, read_rows
 from poise.errors import DataError
+from poise.evaluate.held_out import HeldOut
 from poise.specs import GrpoSpec
 from poise.train import options
 from poise.train.callbacks import TaskCallback, train
-from poise.train.finish import HeldOut, finish
+from poise.train.finish import finish
 from poise.train.model import start
 from poise.train.rewards import load_rewards
 

@@ -15,7 +15,9 @@ from poise.artifacts import probe
 from poise.artifacts.parity import compare
 from poise.artifacts.probe import Probe
 from poise.artifacts.task import Result, Task
+from poise.data.evaluation import write_evaluation
 from poise.errors import DataError, InternalError
+from poise.evaluate.held_out import HeldOut
 from poise.weights import files
 from poise.weights.check import check_adapter
 from poise.weights.probe import take_probe, write_probe
@@ -37,6 +39,7 @@ def run(task: Task) -> Result:
     logging.disable_progress_bar()
     base, adapter, output = task.inputs["base"], task.inputs["adapter"], task.output
     files.config(base)
+    held_out = HeldOut.read(task)
     check_adapter(adapter, base)
     output.mkdir(parents=True, exist_ok=True)
     tokenizer = AutoTokenizer.from_pretrained(base)
@@ -47,7 +50,11 @@ def run(task: Task) -> Result:
     changed = _compare_tensors(base, output)
     files.write_companions(base, output, dtype)
     task.progress("merging", 2, 3)
-    after = write_probe(_load(output, "auto"), tokenizer, output)
+    merged = _load(output, "auto")
+    after = write_probe(merged, tokenizer, output)
+    measured = held_out and held_out.measure(merged)
+    if held_out and measured:
+        write_evaluation(output, held_out.asked, None, measured)
     task.progress("merging", 3, 3)
     metrics = {
         "base_shift": compare(before, after, limit=0.0).mean,
