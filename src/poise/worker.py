@@ -136,10 +136,12 @@ class Worker:
         checkpoints.save(self._store, self._resolved.id, step, folder, self._manifest(Result("adapter")))
 
     def _finish(self, folder: Path, result: Result) -> None:
-        manifest = self._manifest(result).model_copy(update={"files": transfer.describe(folder)})
+        last = {key: value for key, value in self._status.metrics.items() if not key.startswith("trl/")}
+        metrics = {**last, **result.metrics}
+        manifest = self._manifest(result).model_copy(update={"files": transfer.describe(folder), "metrics": metrics})
         transfer.upload_artifact(self._store, folder, manifest, self._progress, self._lease.check)
         self._lease.check()
-        self._update(phase="Publishing", artifact=manifest.id, metrics={**self._status.metrics, **result.metrics})
+        self._update(phase="Publishing", artifact=manifest.id, metrics=metrics)
 
     def _manifest(self, result: Result) -> Manifest:
         seconds = round(time.monotonic() - self._began, 1)

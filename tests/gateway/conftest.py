@@ -220,6 +220,12 @@ class Place:
     def get(self, path: str, **headers: str) -> httpx.Response:
         return self.client.get(self.url + path, headers={**self.headers, **headers})
 
+    @contextmanager
+    def another_model_server(self) -> Iterator[str]:
+        """The URL of a second one."""
+        with serving(start_model_server(ModelServer())) as url:
+            yield url
+
     def openai(self) -> OpenAI:
         return self.stack.enter_context(OpenAI(base_url=f"{self.url}/v1", api_key=self.key, max_retries=0))
 

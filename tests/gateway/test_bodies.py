@@ -135,8 +135,9 @@ def test_a_slow_second_head_ends_the_connection(impatient):
         assert b"".join(iter(lambda: raw.recv(65536), b"")) in (b"", b'"}')
 
 
-def test_a_head_without_end_ends_the_connection(gateway):
-    with socket.create_connection(("127.0.0.1", int(gateway.url.rpartition(":")[2])), timeout=10) as raw:
+def test_a_head_without_end_ends_the_connection(place):
+    place.start(header_seconds=600)
+    with socket.create_connection(("127.0.0.1", int(place.url.rpartition(":")[2])), timeout=10) as raw:
         raw.sendall(b"GET / HTTP/1.1\r\nx-filler: ")
         with pytest.raises(ConnectionError):
             for _ in range(2000):

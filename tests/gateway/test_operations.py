@@ -96,11 +96,14 @@ def test_one_damaged_version_leaves_the_others(place):
     assert place.client.get(f"{place.url}/readyz").json()["problems"] == 2
 
 
-def test_another_replica_answers_for_one_that_cannot_be_reached(place, nobody):
+def test_another_replica_answers_for_one_that_has_just_gone(place):
     replica = {"name": "tiny", "base": place.base, "adapters": True}
-    place.write_servers({**replica, "url": nobody}, {**replica, "url": place.model_server_url})
-    place.start(poll_seconds=60)
+    with place.another_model_server() as gone:
+        place.write_servers({**replica, "url": gone}, {**replica, "url": place.model_server_url})
+        place.start(poll_seconds=600)
+        assert place.client.get(f"{place.url}/readyz").json()["servers"]["healthy"] == 2
     assert [place.post(model=model).status_code for model in ["sums", "sums@2", "tiny"] * 5] == [200] * 15
+    assert place.client.get(f"{place.url}/readyz").json()["servers"]["healthy"] == 1
 
 
 def test_a_model_whose_servers_are_all_gone_is_a_503(place, nobody):

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from poise_gateway.sniff import model_path, token_counts, without_paths
-from poise_gateway.sse import Lines, leading_error
+from poise_gateway.sse import Lines, error_event, leading_error
 
 STREAM = b'data: {"a": 1}\n\ndata: {"b": 2}\r\n\r\ndata: [DONE]\n\n'
 
@@ -21,6 +21,11 @@ def test_a_line_that_never_ends_is_held_back():
     lines = Lines()
     assert lines.feed(b'data: {"a": 1}\ndata: {"b') == b'data: {"a": 1}\n'
     assert not lines.done
+
+
+def test_an_error_is_an_event_of_its_own_even_in_the_middle_of_another():
+    content = Lines().feed(b'data: {"a": 1}\ndata: {"b') + error_event(b'{"error": 1}')
+    assert content.split(b"\n\n") == [b'data: {"a": 1}', b'data: {"error": 1}', b""]
 
 
 @pytest.mark.parametrize(

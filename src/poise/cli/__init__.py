@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from poise.cli import machine, models, runs, serving
+from poise.cli import machine, models, runs, serve
 from poise.errors import PoiseError
 
 app = typer.Typer(
@@ -32,7 +32,7 @@ app = typer.Typer(
     """,
 )
 
-for module in (runs, models, serving, machine):
+for module in (runs, models, serve, machine):
     module.register(app)
 
 

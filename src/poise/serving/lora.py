@@ -10,7 +10,7 @@ from fastapi import HTTPException
 from vllm.lora.request import LoRARequest
 from vllm.lora.resolver import LoRAResolver, LoRAResolverRegistry
 
-from poise.errors import PoiseError, StoreUnavailable, UserError
+from poise.errors import NotFound, PoiseError, StoreUnavailable, UserError
 from poise.serving.resolver import Resolver
 from poise.serving.settings import ResolverSettings
 from poise.store import open_store
@@ -41,9 +41,8 @@ class PoiseResolver(LoRAResolver):  # type: ignore[misc]
 
 def status_of(error: Exception) -> int:
     """The HTTP status that tells a client whose fault it was."""
-    if isinstance(error, UserError):
-        return 400
-    return 503 if isinstance(error, StoreUnavailable) else 500
+    statuses = {NotFound: 404, UserError: 400, StoreUnavailable: 503}
+    return next((status for kind, status in statuses.items() if isinstance(error, kind)), 500)
 
 
 def register(settings: ResolverSettings) -> None:

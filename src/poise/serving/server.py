@@ -1,4 +1,4 @@
-"""`python -m poise.serving.server OPTIONS...`: vLLM's API server, a fifth quicker to start.
+"""`python -m poise.serving.server OPTIONS...`: vLLM's API server, a quarter quicker to start.
 
 While modules are imported, Python's collector of cyclic garbage walks all that was imported so far, again and again,
 and finds nothing; so it comes more rarely here. The engine's process begins with this module too, as processes that

@@ -1,0 +1,1 @@
+"""What Poise makes and how it is kept: manifests, transfer with digests, the registry, aliases, keys, parity."""
