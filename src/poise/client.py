@@ -56,7 +56,8 @@ class Client:
 
     @cached_property
     def store(self) -> Store:
-        return open_store(self.settings.store)
+        # Somebody is waiting: a store that is away for longer than this is reported, and the command can be repeated.
+        return open_store(self.settings.store, patience_s=min(self.settings.patience, 30.0))
 
     def run(
         self, file: Path, overrides: tuple[str, ...] = (), watch: Watch = _ignore, parallel: int = 1

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 class Stage:
     """A function `module:name` that takes a `Task` and returns a `Result`, and the environment it runs in.
 
-    A resumable stage saves checkpoints, and one more when it is asked to stop. The stages of one method run one after the other in one working folder; the last one's result counts.
+    The stages of one method run one after the other in one working folder; the last one's result counts. A resumable
+    stage saves checkpoints, and one more when it is asked to stop.
     """
 
     entry_point: str

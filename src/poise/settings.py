@@ -14,12 +14,14 @@ class Settings:
     home: environments, cache and logs; `.poise` here or in the nearest folder above that has one.
     store: URL of the store; `<home>/store` by default.
     hub: URL of the model hub.
+    patience: seconds for which a worker goes on trying while the store does not answer.
     find_links: a folder of wheels that packages are also taken from.
     """
 
     home: Path
     store: str
     hub: str = "https://huggingface.co"
+    patience: float = 170.0
     find_links: str | None = None
 
     @classmethod
@@ -29,6 +31,7 @@ class Settings:
         return cls(
             home=home.absolute(),
             store=environment.get("POISE_STORE") or str(home.absolute() / "store"),
+            patience=float(environment.get("POISE_STORE_PATIENCE") or cls.patience),
             hub=environment.get("HF_ENDPOINT", cls.hub).rstrip("/"),
             find_links=environment.get("PIP_FIND_LINKS") or None,
         )

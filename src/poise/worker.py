@@ -7,6 +7,7 @@ Everything it needs stands in the store; everything it makes goes there, the man
 from __future__ import annotations
 
 import argparse
+import contextlib
 import ctypes
 import errno
 import importlib
@@ -25,7 +26,7 @@ from types import FrameType
 from poise.artifacts import inputs, transfer
 from poise.artifacts.manifest import Manifest
 from poise.artifacts.task import Result, Task
-from poise.errors import InternalError, Interrupted, MachineError, PoiseError
+from poise.errors import InternalError, Interrupted, MachineError, PoiseError, StoreUnavailable
 from poise.methods import METHODS, Stage
 from poise.runs import checkpoints, record
 from poise.runs.lease import Lease
@@ -91,11 +92,13 @@ class Worker:
         """Put the end into the record, unless another worker has taken over."""
         if self._lease.is_lost:
             return
-        if self._log is not None:
-            self._log.flush()
         phase = "Interrupted" if error.exit_code == 75 else "Failed"
         finished = record.now() if phase == "Failed" else None
-        self._update(phase=phase, reason=error.reason, message=str(error), finished=finished)
+        # A store that is away cannot be told; the exit code tells the runner.
+        with contextlib.suppress(StoreUnavailable):
+            if self._log is not None:
+                self._log.flush()
+            self._update(phase=phase, reason=error.reason, message=str(error), finished=finished)
 
     def _task(self, stopped: Stopped) -> Task:
         run, store = self._resolved.id, self._store
@@ -217,7 +220,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--parent", type=int, help="process id of the runner: end when it does")
     options = parser.parse_args(arguments)
     root, _, run = options.spec.removesuffix("/resolved.json").rpartition("/runs/")
-    store = open_store(root)
+    settings = Settings.from_environment()
+    store = open_store(root, patience_s=settings.patience)
     resolved = record.read_resolved(store, run)
     stopped = Stopped(METHODS[resolved.run["spec"]["method"]][options.stage])
     if options.parent:
@@ -225,7 +229,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     def work() -> None:
         with Lease(store, run) as lease:
-            worker = Worker(store, resolved, options.stage, lease, Settings.from_environment().home)
+            worker = Worker(store, resolved, options.stage, lease, settings.home)
             code.append(_guarded(lambda: worker.run(stopped), worker.fail))
 
     code: list[int] = []

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import poise
+from poise import environments
 from poise.errors import DigestMismatch, InternalError, MachineError, NotFound, TryAgain
 
 SYNC = """
@@ -34,7 +35,7 @@ def ask(python: Path, code: str) -> str:
 def start(workshop) -> subprocess.Popen[str]:
     """A sync in a process of its own."""
     folders = map(str, (workshop.home, workshop.wheels, workshop.locks))
-    return subprocess.Popen([sys.executable, "-c", SYNC, *folders], stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen([sys.executable, "-u", "-c", SYNC, *folders], stdout=subprocess.PIPE, text=True)
 
 
 def test_an_environment_holds_what_was_locked(workshop) -> None:
@@ -155,8 +156,6 @@ def test_a_network_that_is_down_is_told_with_the_package(workshop, monkeypatch: 
 
 
 def test_names_and_variants_that_do_not_exist_are_refused(workshop) -> None:
-    from poise import environments
-
     with pytest.raises(NotFound, match="train, quantize, serve"):
         environments.sync(workshop.home, ["rollout"], variant="cpu")
     with pytest.raises(NotFound, match="cpu and cuda"):
@@ -181,7 +180,6 @@ def test_a_killed_sync_leaves_no_environment_that_could_be_taken_for_one(worksho
 
 def test_what_a_killed_sync_started_holds_the_next_one_up(workshop) -> None:
     running = start(workshop)
-    (workshop.home / "envs").mkdir(parents=True, exist_ok=True)
     children = Path(f"/proc/{running.pid}/task/{running.pid}/children")
     while not (started := children.read_text().split()):
         assert running.poll() is None

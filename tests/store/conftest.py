@@ -16,12 +16,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from urllib.parse import urlsplit
 
 import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
 from poise.store import Store, open_store
+
+from .relay import Relay
 
 WRITER = Path(__file__).with_name("writer.py")
 S3 = pytest.param("s3", marks=pytest.mark.slow)
@@ -127,3 +130,26 @@ def start_writer() -> Iterator[Callable[..., subprocess.Popen[str]]]:
         process.wait()
         assert process.stdout is not None
         process.stdout.close()
+
+
+@pytest.fixture(params=["moto", S3])
+def server(request: pytest.FixtureRequest) -> Server:
+    found: Server = request.getfixturevalue(request.param)
+    if urlsplit(found.environment.get("AWS_ENDPOINT_URL", "")).scheme != "http":
+        pytest.skip("these tests break connections, which needs an http endpoint in AWS_ENDPOINT_URL")
+    return found
+
+
+@pytest.fixture
+def relay(server: Server) -> Iterator[Relay]:
+    endpoint = urlsplit(server.environment["AWS_ENDPOINT_URL"])
+    assert endpoint.hostname is not None
+    relay = Relay((endpoint.hostname, endpoint.port or 80))
+    yield relay
+    relay.switch_off()
+
+
+@pytest.fixture
+def url(server: Server, relay: Relay, reach: Callable[[Server], str]) -> str:
+    endpoint = {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{relay.port}"}
+    return reach(Server(server.url, {**server.environment, **endpoint}))

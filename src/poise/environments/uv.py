@@ -25,8 +25,9 @@ def run(arguments: Sequence[str], *, on_line: Callable[[str], None], held: int) 
 
     # In the root folder uv finds no project whose settings it would obey.
     command = [find_uv_bin(), *arguments]
+    silent = subprocess.DEVNULL
     with subprocess.Popen(
-        command, cwd="/", stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True, pass_fds=[held]
+        command, cwd="/", stdin=silent, stdout=silent, stderr=subprocess.PIPE, text=True, pass_fds=[held]
     ) as process:
         assert process.stderr is not None
         output = []
