@@ -1,4 +1,4 @@
-"""The main job from end to end: run `quickstart.yaml`, serve what it made, ask held-out questions, show what it was worth.
+"""The main job from end to end: run `quickstart.yaml`, serve what it made, ask held-out questions, show the gain.
 
 `make quickstart` runs this after setting up. It writes `.poise/quickstart.json` and exits with 0 only if every check
 held. It is also an example of Poise as a library: everything below `poise.` that it uses is public.
@@ -52,8 +52,10 @@ class Stopwatch:
     def lap(self, part: str) -> None:
         now = time.time()
         self.seconds[part] = round(now - self._mark, 1)
-        self.seconds["total"] = round(now - self._began, 1)
         self._mark = now
+
+    def stop(self) -> None:
+        self.seconds["total"] = round(time.time() - self._began, 1)
 
 
 def main() -> int:
@@ -62,7 +64,8 @@ def main() -> int:
         "--began", type=float, default=time.time(), help="seconds since the epoch at which set-up began"
     )
     options = parser.parse_args()
-    console, watch, client = Console(), Stopwatch(options.began), Client()
+    console = Console(width=None if sys.stdout.isatty() else 110)
+    watch, client = Stopwatch(options.began), Client()
 
     outcomes = run_pipeline(client, watch)
     if failed := [outcome for outcome in outcomes.values() if outcome.status.phase != "Succeeded"]:
@@ -72,6 +75,7 @@ def main() -> int:
     evaluations = {name: evaluation(client, outcome) for name, outcome in outcomes.items()}
     served, asked = serve_and_ask(client, outcomes)
     watch.lap("serve")
+    watch.stop()
 
     held_out = {"base": evaluations["sft"]["before"]["accuracy"]}
     held_out |= {name: evaluations[name]["after"]["accuracy"] for name in STEPS}

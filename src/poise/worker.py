@@ -65,7 +65,6 @@ class Worker:
         self._lease = lease
         self._home = home
         self._workdir = home / "work" / resolved.id
-        self._began = time.monotonic()
         self._reported = 0.0
         self._status = record.read_status(store, resolved.id)
         self._log: MetricsLog | None = None
@@ -76,6 +75,8 @@ class Worker:
         attempts = self._status.attempts + first
         self._update(phase="Running", attempts=attempts, started=self._status.started or record.now(), reason=None)
         self._workdir.mkdir(parents=True, exist_ok=True)
+        if first:
+            (self._workdir / "began").touch()
         task = self._task(stopped)
         if first:
             _empty(task.output)
@@ -147,7 +148,7 @@ class Worker:
         self._update(phase="Publishing", artifact=manifest.id, metrics=metrics)
 
     def _manifest(self, result: Result) -> Manifest:
-        seconds = round(time.monotonic() - self._began, 1)
+        seconds = round(time.time() - (self._workdir / "began").stat().st_mtime, 1)
         spec = self._resolved.resource.spec
         return Manifest(
             kind=result.kind,

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
-import os
 import random
-import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
 import poise
 from poise import environments
 from poise.errors import DigestMismatch, InternalError, MachineError, NotFound, TryAgain
+
+Start = Callable[[], subprocess.Popen[str]]
 
 SYNC = """
 import sys
@@ -32,10 +35,31 @@ def ask(python: Path, code: str) -> str:
     return done.stdout.strip()
 
 
-def start(workshop) -> subprocess.Popen[str]:
-    """A sync in a process of its own."""
-    folders = map(str, (workshop.home, workshop.wheels, workshop.locks))
-    return subprocess.Popen([sys.executable, "-u", "-c", SYNC, *folders], stdout=subprocess.PIPE, text=True)
+@pytest.fixture
+def start(workshop) -> Iterator[Start]:
+    """Starts a sync in a process of its own."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start() -> subprocess.Popen[str]:
+        folders = map(str, (workshop.home, workshop.wheels, workshop.locks))
+        command = [sys.executable, "-u", "-c", SYNC, *folders]
+        started.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def installer(sync: subprocess.Popen[str]) -> psutil.Process:
+    """The `uv pip sync` that a sync has started."""
+    while sync.poll() is None:
+        for child in psutil.Process(sync.pid).children():
+            with suppress(psutil.NoSuchProcess):
+                if "pip" in child.cmdline():
+                    return child
+    raise AssertionError("the sync has ended")
 
 
 def test_an_environment_holds_what_was_locked(workshop) -> None:
@@ -162,12 +186,12 @@ def test_names_and_variants_that_do_not_exist_are_refused(workshop) -> None:
         environments.sync(workshop.home, ["train"], variant="rocm")
 
 
-def test_a_killed_sync_leaves_no_environment_that_could_be_taken_for_one(workshop) -> None:
+def test_a_killed_sync_leaves_no_environment_that_could_be_taken_for_one(workshop, start: Start) -> None:
     chance = random.Random(5)
     for attempt in range(8):
         if attempt % 3 == 2:
             workshop.pin(f"1.{attempt}")
-        running = start(workshop)
+        running = start()
         time.sleep(chance.uniform(0.1, 0.9))
         running.kill()
         running.communicate()
@@ -178,25 +202,23 @@ def test_a_killed_sync_leaves_no_environment_that_could_be_taken_for_one(worksho
     assert sorted(entry.name for entry in (workshop.home / "envs").iterdir()) == [".train.lock", "train"]
 
 
-def test_what_a_killed_sync_started_holds_the_next_one_up(workshop) -> None:
-    running = start(workshop)
-    children = Path(f"/proc/{running.pid}/task/{running.pid}/children")
-    while not (started := children.read_text().split()):
-        assert running.poll() is None
-    os.kill(int(started[0]), signal.SIGSTOP)
+def test_what_a_killed_sync_started_holds_the_next_one_up(workshop, start: Start) -> None:
+    running = start()
+    child = installer(running)
+    child.suspend()
     running.kill()
-    running.communicate()
-    following = start(workshop)
+    following = start()
     assert following.stdout is not None
-    assert following.stdout.readline() == "train: waiting for another sync\n"
-    os.kill(int(started[0]), signal.SIGKILL)
+    told = following.stdout.readline()
+    child.kill()
     following.communicate()
+    assert told == "train: waiting for another sync\n"
     assert following.returncode == 0
     assert workshop.problem() is None
 
 
-def test_two_syncs_at_once_make_an_environment_once(workshop) -> None:
-    both = [start(workshop) for _ in range(2)]
+def test_two_syncs_at_once_make_an_environment_once(workshop, start: Start) -> None:
+    both = [start() for _ in range(2)]
     told = "".join(process.communicate()[0] for process in both)
     assert [process.returncode for process in both] == [0, 0]
     assert told.count("Installed") == 1

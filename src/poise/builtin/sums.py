@@ -18,7 +18,8 @@ SPLIT_SEED = 20
 
 def split() -> tuple[list[Pair], list[Pair]]:
     """The 353 training pairs and the 88 held-out ones, each in a fixed shuffled order."""
-    pairs = list(product(range(LARGEST + 1), repeat=2))
+    operands = range(LARGEST + 1)
+    pairs = list(product(operands, operands))
     random.Random(SPLIT_SEED).shuffle(pairs)
     return pairs[HELD_OUT:], pairs[:HELD_OUT]
 

@@ -11,7 +11,8 @@ from poise.data.render import Rendered, Renderer
 from poise.data.rows import Row
 from poise.errors import DataError
 
-_NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
+# A minus sign counts only where nothing stands before it: in "7-12" the last number is 12.
+_NUMBER = re.compile(r"(?:(?<![\w.)])-)?(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?")
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,9 @@
 """Token ids and the mask of what is learned, as the model sees a conversation.
 
 The chat template is rendered by jinja2 and the text tokenized by `tokenizers`, the two libraries that Transformers uses
-for it, so the ids are the same without importing torch. A test holds them equal.
+for it, so the ids are the same without importing torch. A test holds them equal. Where Transformers is installed, as in
+the workers' environments, its own reading of the model's tokenizer counts: for a few families of models it sets
+`tokenizer.json` right, and a server will do the same.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from poise.errors import DataError
 
 # Two code points that Unicode sets aside as noncharacters: no text that people exchange has them.
 _BEGIN, _END = "\ufdd0", "\ufdd1"
+_SPECIAL = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 
 
 @dataclass(frozen=True)
@@ -83,8 +86,16 @@ class Renderer:
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
-        """The fast tokenizer."""
-        return Tokenizer.from_file(str(self._folder / "tokenizer.json"))
+        """The fast tokenizer, as Transformers reads it where that is installed."""
+        file = self._folder / "tokenizer.json"
+        if not file.exists():
+            raise DataError(
+                f"the model in {self._folder.name} has no tokenizer.json", advice="save it in today's format"
+            )
+        tokenizer = _of_transformers(self._folder) or Tokenizer.from_file(str(file))
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        return tokenizer
 
     @cached_property
     def _template(self) -> jinja2.Template:
@@ -92,6 +103,8 @@ class Renderer:
         file = self._folder / "chat_template.jinja"
         if file.exists():
             source = file.read_text(encoding="utf-8")
+        if isinstance(source, list):
+            source = {item["name"]: item["template"] for item in source}.get("default")
         if not isinstance(source, str):
             raise DataError(
                 f"the model in {self._folder.name} has no chat template, so it cannot read conversations",
@@ -106,9 +119,11 @@ class Renderer:
         return environment.from_string(source)
 
     def _apply(self, messages: list[Message], where: str, generate: bool) -> str:
-        special = {name: _content(value) for name, value in self._settings.items() if name.endswith("_token")}
+        special = {name: _content(self._settings[name]) for name in _SPECIAL if self._settings.get(name) is not None}
         try:
-            return self._template.render(messages=messages, add_generation_prompt=generate, **special)
+            return self._template.render(
+                messages=messages, tools=None, documents=None, add_generation_prompt=generate, **special
+            )
         except (jinja2.TemplateError, TypeError, ValueError, KeyError) as error:
             raise DataError(
                 f"{where}: the model's chat template cannot render this row: {error}",
@@ -149,9 +164,18 @@ def _content(value: Any) -> Any:
     return value.get("content") if isinstance(value, dict) else value
 
 
-def _to_json(value: Any, indent: int | None = None, **options: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, indent=indent)
+def _to_json(value: Any, ensure_ascii: bool = False, indent: int | None = None, **options: Any) -> str:
+    # Unlike jinja's own, it escapes nothing for HTML.
+    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, **options)
 
 
 def _raise(message: str) -> None:
     raise jinja2.TemplateError(message)
+
+
+def _of_transformers(folder: Path) -> Tokenizer | None:
+    try:
+        from transformers import AutoTokenizer
+    except ImportError:
+        return None
+    return getattr(AutoTokenizer.from_pretrained(folder), "backend_tokenizer", None)

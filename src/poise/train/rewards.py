@@ -6,7 +6,9 @@ import importlib.util
 import json
 import math
 import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
+from numbers import Real
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -124,6 +126,7 @@ def _load(path: Path) -> ModuleType:
     if spec is None or spec.loader is None:
         raise UserError(f"{path} cannot be imported", advice="name a Python file")
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses and pickle look their module up there
     try:
         spec.loader.exec_module(module)
     except Exception as error:  # the user's own code may raise anything
@@ -147,7 +150,7 @@ def _checked(function: Callable[..., Any], use: str) -> RewardFunction:
         if len(rewards) != count:
             raise UserError(f"reward {use} returned {len(rewards)} values for {count} completions")
         for index, value in enumerate(rewards):
-            if value is not None and (not isinstance(value, int | float) or not math.isfinite(value)):
+            if value is not None and not (isinstance(value, Real) and math.isfinite(value)):
                 said = text_of(given["completions"][index])[:80]
                 raise UserError(f"reward {use} returned {value!r} for {said!r}", advice="return a number or None")
         return rewards
