@@ -47,7 +47,7 @@ $(VENV)/.installed: pyproject.toml requirements.lock
 locks: $(VENV)/.installed
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --extra dev \
 		--custom-compile-command "make locks" --no-emit-index-url --no-annotate pyproject.toml -o requirements.lock
-	images/lock.sh
+	UV=$(BIN)/uv images/lock.sh
 
 clean:
 	rm -rf $(VENV) .poise/store .poise/work .poise/logs

@@ -50,6 +50,17 @@ def test_without_markers_what_follows_the_last_prompt_is_learned(model: Path) ->
     assert learned(model, TURNS) == "7<|im_end|>"
 
 
+def test_what_a_template_says_only_while_the_answer_is_to_come_is_not_taken_for_the_prompt(model: Path) -> None:
+    template = (model / "chat_template.jinja").read_text()
+    plain = template.replace("{%- generation -%}", "").replace("{%- endgeneration -%}", "")
+    thinking = plain.replace(
+        "{{- '<|im_start|>assistant\\n' -}}{%- endif -%}", "{{- '<|im_start|>assistant\\n(hm)' -}}{%- endif -%}"
+    )
+    assert thinking != plain
+    (model / "chat_template.jinja").write_text(thinking)
+    assert learned(model, TURNS[:2]) == "12<|im_end|>"
+
+
 def test_the_whole_conversation_is_learned_when_asked_for(model: Path) -> None:
     assert learned(model, TURNS[:2], completion_only=False).endswith(
         "7 + 5 =<|im_end|>\n<|im_start|>assistant\n12<|im_end|>"

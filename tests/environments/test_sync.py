@@ -48,8 +48,8 @@ def start(workshop) -> Iterator[Start]:
 
     yield start
     for process in started:
-        process.kill()
-        process.communicate()
+        with process:
+            process.kill()
 
 
 def installer(sync: subprocess.Popen[str]) -> psutil.Process:

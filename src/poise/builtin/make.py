@@ -107,7 +107,6 @@ def batch(tokenizer: PreTrainedTokenizerFast, pairs: list[sums.Pair], rng: rando
     return {"input_ids": encoded["input_ids"], "attention_mask": encoded["attention_mask"], "labels": labels}
 
 
-@torch.no_grad()
 def greedy(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, pairs: list[sums.Pair]) -> list[str]:
     """The last word of each pair's greedy answer."""
     chats = [[{"role": "user", "content": sums.question(pair)}] for pair in pairs]

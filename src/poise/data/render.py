@@ -1,9 +1,7 @@
 """Token ids and the mask of what is learned, as the model sees a conversation.
 
 The chat template is rendered by jinja2 and the text tokenized by `tokenizers`, the two libraries that Transformers uses
-for it, so the ids are the same without importing torch. A test holds them equal. Where Transformers is installed, as in
-the workers' environments, its own reading of the model's tokenizer counts: for a few families of models it sets
-`tokenizer.json` right, and a server will do the same.
+for it, so the ids are the same without importing torch. A test holds them equal.
 """
 
 from __future__ import annotations
@@ -54,10 +52,15 @@ class _Generation(Extension):
 
 
 class Renderer:
-    """Renders with the tokenizer and the chat template of the model in `folder`."""
+    """Renders with the tokenizer and the chat template of the model in `folder`.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        tokenizer: takes the place of `tokenizer.json`; a few families of models are read otherwise by Transformers.
+    """
+
+    def __init__(self, folder: Path, tokenizer: Tokenizer | None = None) -> None:
         self._folder = folder
+        self._given = tokenizer
         self._settings = self._read_settings()
 
     def text(self, messages: list[Message], where: str, *, generate: bool = False) -> str:
@@ -81,21 +84,29 @@ class Renderer:
         if not completion_only:
             return Rendered(tokens, [1] * len(tokens))
         if not spans:
-            spans = [(len(self.text(row.prompt, row.where, generate=True)), len(text))]
+            prompt = self.text(row.prompt, row.where, generate=True)
+            spans = [(_shared(prompt, text), len(text))]
         return Rendered(tokens, [int(_within(begin, end, spans)) for begin, end in encoding.offsets])
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
-        """The fast tokenizer, as Transformers reads it where that is installed."""
+        """The fast tokenizer."""
         file = self._folder / "tokenizer.json"
-        if not file.exists():
+        if self._given is None and not file.exists():
             raise DataError(
-                f"the model in {self._folder.name} has no tokenizer.json", advice="save it in today's format"
+                f"the model in {self._folder.name} has no tokenizer.json",
+                advice="load its tokenizer with transformers and save it again",
             )
-        tokenizer = _of_transformers(self._folder) or Tokenizer.from_file(str(file))
+        tokenizer = self._given or Tokenizer.from_file(str(file))
         tokenizer.no_truncation()
         tokenizer.no_padding()
         return tokenizer
+
+    @property
+    def end_token(self) -> int | None:
+        """The id of the tokenizer's end-of-sequence token, where it has one."""
+        name = _content(self._settings.get("eos_token"))
+        return None if name is None else self.tokenizer.token_to_id(name)
 
     @cached_property
     def _template(self) -> jinja2.Template:
@@ -156,6 +167,12 @@ def _spans(marked: str) -> tuple[str, list[tuple[int, int]]]:
     return "".join(pieces), spans
 
 
+def _shared(prompt: str, text: str) -> int:
+    """How much of `prompt` begins `text`: some templates open the assistant's turn otherwise while it is to come."""
+    pairs = enumerate(zip(prompt, text, strict=False))
+    return next((index for index, (one, other) in pairs if one != other), min(len(prompt), len(text)))
+
+
 def _within(begin: int, end: int, spans: list[tuple[int, int]]) -> bool:
     return any(begin < right and end > left for left, right in spans)
 
@@ -171,11 +188,3 @@ def _to_json(value: Any, ensure_ascii: bool = False, indent: int | None = None, 
 
 def _raise(message: str) -> None:
     raise jinja2.TemplateError(message)
-
-
-def _of_transformers(folder: Path) -> Tokenizer | None:
-    try:
-        from transformers import AutoTokenizer
-    except ImportError:
-        return None
-    return getattr(AutoTokenizer.from_pretrained(folder), "backend_tokenizer", None)

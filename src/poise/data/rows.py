@@ -20,6 +20,8 @@ from poise.specs import Reference
 _SUFFIXES = (".jsonl", ".json", ".csv", ".parquet")
 _SPLIT = re.compile(r"(?P<name>[A-Za-z0-9_.-]*)(\[(?P<begin>-?\d+%?)?:(?P<end>-?\d+%?)?\])?")
 
+_SHARD = re.compile(r"-\d{5}-of-\d{5}$")
+
 
 @dataclass(frozen=True)
 class Row:
@@ -42,7 +44,7 @@ def read_rows(path: Path, reference: str, columns: Mapping[str, str]) -> list[Ro
     split = _SPLIT.fullmatch(parsed.split or "")
     if split is None:
         raise DataError(f"{reference}: {parsed.split!r} is no split", advice="write for example split=train[:90%]")
-    file = path if path.is_file() else _file_of_split(path, split["name"], parsed.parameters.get("config"))
+    file = path if path.is_file() else _file_of_split(path, reference, split["name"], parsed)
     rows = list(_from_library(path, reference) if file is None else _from_file(file))
     if not rows:
         raise DataError(f"{file or path} has no rows", advice="write at least one row")
@@ -52,24 +54,25 @@ def read_rows(path: Path, reference: str, columns: Mapping[str, str]) -> list[Ro
     return [_renamed(row, columns) for row in chosen]
 
 
-def _file_of_split(folder: Path, split: str, config: str | None) -> Path | None:
+def _file_of_split(folder: Path, reference: str, split: str, parsed: Reference) -> Path | None:
     """The one file of a folder that holds `split`; None where only `datasets` can tell."""
     files = sorted(item for item in folder.rglob("*") if item.suffix in _SUFFIXES and not item.name.startswith("."))
-    if config is not None or not files:
+    if "config" in parsed.parameters or not files:
         return None
+    if not split and len(files) == 1:
+        return files[0]
+    names = sorted({_SHARD.sub("", item.stem) for item in files})
     if not split:
-        if len(files) == 1:
-            return files[0]
-        names = ", ".join(item.stem for item in files[:8])
-        raise DataError(f"{folder} has {len(files)} files", advice=f"say which: add ?split= and one of {names}")
+        advice = f"say which: add ?split= and one of {', '.join(names[:8])}"
+        raise DataError(f"{reference} has {len(files)} files", advice=advice)
     named = [item for item in files if item.stem == split]
     if len(named) == 1:
         return named[0]
-    if any(item.stem.startswith(f"{split}-") for item in files):
+    if split in names:
         return None
-    near = get_close_matches(split, [item.stem for item in files], n=1)
-    advice = f"did you mean split={near[0]}?" if near else f"splits: {', '.join(item.stem for item in files[:8])}"
-    raise DataError(f"{folder} has no split {split!r}", advice=advice)
+    near = get_close_matches(split, names, n=1)
+    advice = f"did you mean split={near[0]}?" if near else f"splits: {', '.join(names[:8])}"
+    raise DataError(f"{reference} has no split {split!r}", advice=advice)
 
 
 def _from_file(path: Path) -> Iterator[Row]:

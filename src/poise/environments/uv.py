@@ -77,8 +77,8 @@ _FAILURES: tuple[tuple[str, type[PoiseError], str, str], ...] = (
         r"No space left on device|Disk quota exceeded",
         MachineError,
         "the disk is full",
-        "Free some space, or set POISE_HOME and UV_CACHE_DIR to folders on a larger disk: "
-        "three environments take 5 GB for the CPU, and the cache 3 GB.",
+        "Free some space, or set POISE_HOME and UV_CACHE_DIR to folders on one larger disk: "
+        "all environments for the CPU take 5 GB with uv's cache.",
     ),
     (
         r"Hash mismatch",

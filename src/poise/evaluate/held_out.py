@@ -13,6 +13,7 @@ from tokenizers import Tokenizer
 from poise.artifacts.task import Task
 from poise.data import Question, Rendered, Renderer, answer_room, questions, read_rows, references
 from poise.data.evaluation import Measured, accuracy
+from poise.evaluate.rendering import renderer
 
 _BATCH = 64
 
@@ -32,8 +33,8 @@ class HeldOut:
         if data is None or data.eval is None:
             return None
         asked = questions(read_rows(task.inputs["data.eval"], data.eval, data.columns))
-        renderer = Renderer(task.inputs["base"])
-        return cls(asked, renderer, answer_room(asked, renderer))
+        rendering = renderer(task.inputs["base"])
+        return cls(asked, rendering, answer_room(asked, rendering))
 
     def measure(self, model: Any) -> Measured:
         return measure(model, self.renderer, self.asked, self.room)
@@ -64,7 +65,7 @@ def _answers(model: Any, renderer: Renderer, asked: Sequence[Question], room: in
     width = max(len(prompt) for prompt in prompts)
     ids = torch.tensor([[0] * (width - len(prompt)) + prompt for prompt in prompts], device=model.device)
     mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts], device=model.device)
-    ends = _ends(model)
+    ends = _ends(model, renderer)
     made = model.generate(
         input_ids=ids,
         attention_mask=mask,
@@ -81,9 +82,10 @@ def _answers(model: Any, renderer: Renderer, asked: Sequence[Question], room: in
     return [_decode(tokenizer, row.tolist(), ends) for row in made[:, width:]]
 
 
-def _ends(model: Any) -> set[int]:
-    ends = model.generation_config.eos_token_id
-    return set(ends) if isinstance(ends, list) else {ends}
+def _ends(model: Any, renderer: Renderer) -> set[int]:
+    """Whatever ends an answer: what the model's settings name, and what its tokenizer does."""
+    named = model.generation_config.eos_token_id
+    return {*(named if isinstance(named, list) else [named]), renderer.end_token} - {None}
 
 
 def _decode(tokenizer: Tokenizer, tokens: list[int], ends: set[int]) -> str:

@@ -44,6 +44,9 @@ def precision(spec: TrainingSpec) -> str:
         return "fp32" if asked == "auto" else asked
     if not torch.cuda.is_available():
         raise MachineError("torch sees no GPU", advice="`poise env sync --variant cuda`, or set spec.resources.gpus=0")
+    if (seen := torch.cuda.device_count()) > 1:
+        advice = "set spec.resources.gpus=1, and CUDA_VISIBLE_DEVICES=0 where the machine has more"
+        raise MachineError(f"one process trains on one GPU, but sees {seen}", advice=advice)
     has_bf16 = torch.cuda.get_device_capability() >= (8, 0)
     if asked == "bf16" and not has_bf16:
         name = torch.cuda.get_device_name()

@@ -6,9 +6,10 @@ from datasets import Dataset
 from trl import SFTConfig, SFTTrainer
 
 from poise.artifacts.task import Result, Task
-from poise.data import Renderer, conversations, read_rows
+from poise.data import conversations, read_rows
 from poise.errors import DataError
 from poise.evaluate.held_out import HeldOut
+from poise.evaluate.rendering import renderer
 from poise.specs import SftSpec
 from poise.train import options
 from poise.train.callbacks import TaskCallback, train
@@ -41,10 +42,10 @@ def rendered(task: Task) -> Dataset:
     """
     spec: SftSpec = task.spec
     rows = conversations(read_rows(task.inputs["data.train"], spec.data.train, spec.data.columns))
-    renderer = Renderer(task.inputs["base"])
+    rendering = renderer(task.inputs["base"])
     tokens, labels = [], []
     for row in rows:
-        made = renderer.conversation(row, completion_only=spec.options.completion_only)
+        made = rendering.conversation(row, completion_only=spec.options.completion_only)
         ids, mask = made.tokens[: spec.options.max_length], made.mask[: spec.options.max_length]
         if any(mask):
             tokens.append(ids)

@@ -15,7 +15,7 @@ from poise.artifacts import probe
 from poise.artifacts.task import Result, Task
 from poise.errors import DataError, InternalError
 from poise.weights import files
-from poise.weights.calibration import calibration_rows
+from poise.weights.calibration import calibration_blocks
 from poise.weights.quiet import DividedOutput, output_kept_in
 from poise.weights.settings import prepare_gptqmodel
 
@@ -24,7 +24,9 @@ GROUP_SIZES = (32, 64, 128)
 BATCH = 8
 # What engines read of a quantization's configuration; the rest is GPTQModel's own record, local paths included.
 CONFIG_KEYS = ("bits", "group_size", "desc_act", "sym", "lm_head", "quant_method", "checkpoint_format", "zero_point")
-_IN_A_BLOCK = re.compile(r"(?P<layer>.+\.(?P<block>\d+)\..+)\.weight")
+_IN_A_BLOCK = re.compile(r"(?P<layer>.+?\.(?P<block>\d+)\..+)\.weight")
+# Routers of mixtures of experts stay as they are.
+_ROUTERS = (".gate", ".router")
 
 
 def run(task: Task) -> Result:
@@ -41,14 +43,13 @@ def run(task: Task) -> Result:
     prepare_gptqmodel(task.workdir)
     with output_kept_in(task.workdir / LOG) as printed:
         layers = _linear_layers(base, options.group_size)
+        blocks = calibration_blocks(task)
         _write_reference(base, output)
-        rows = calibration_rows(task)
-        dtype, quantization = _quantize(task, rows, _progress(task, printed))
+        dtype, quantization = _quantize(task, blocks, _progress(task, layers, printed))
     files.write_companions(base, output, dtype, quantization)
     _check(base, output, layers)
     metrics = {
-        "calibration_rows": float(len(rows)),
-        "calibration_tokens": float(sum(map(len, rows))),
+        "calibration_tokens": float(sum(map(len, blocks))),
         "layers_quantized": float(len(layers)),
         "size_bytes": float(files.size(output)),
         "size_ratio": files.size(output) / files.size(base),
@@ -57,27 +58,34 @@ def run(task: Task) -> Result:
     return Result("weights", metrics, quantization=options.format)
 
 
-def _linear_layers(base: Path, group_size: int) -> list[str]:
-    """The linear layers inside the model's blocks; raises `DataError` where the groups do not divide one of them."""
+def _linear_layers(base: Path, group_size: int) -> dict[str, int]:
+    """The linear layers inside the model's blocks, with the number of their block.
+
+    Raises:
+        DataError: `group_size` does not divide the inputs of one of them, or vLLM has no kernel for its outputs.
+    """
     files.config(base)
-    found = {name: header.shape for name, header in files.headers(base).items() if len(header.shape) == 2}
-    blocks = {match["layer"]: found[name] for name in found if (match := _IN_A_BLOCK.fullmatch(name))}
-    if not blocks:
+    matches = {_IN_A_BLOCK.fullmatch(name): header.shape for name, header in files.headers(base).items()}
+    shapes = {
+        match: shape
+        for match, shape in matches.items()
+        if match and len(shape) == 2 and not match["layer"].endswith(_ROUTERS)
+    }
+    if not shapes:
         raise DataError("the base has no blocks of linear layers", advice="quantize a causal language model")
-    for layer, (outputs, inputs) in blocks.items():
+    for match, (outputs, inputs) in shapes.items():
+        layer = match["layer"]
         if inputs % group_size:
-            fit = [size for size in GROUP_SIZES if all(shape[1] % size == 0 for shape in blocks.values())]
-            advice = (
-                f"set options.group_size to {' or '.join(map(str, fit))}" if fit else "this model cannot be quantized"
-            )
+            fit = [str(size) for size in GROUP_SIZES if all(shape[1] % size == 0 for shape in shapes.values())]
+            advice = f"set options.group_size to {' or '.join(fit)}" if fit else "serve this model unquantized"
             raise DataError(f"options.group_size is {group_size}, but {layer} has {inputs} inputs", advice=advice)
         if outputs % 32:
             raise DataError(f"{layer} has {outputs} outputs, no multiple of 32", advice="serve this model unquantized")
-    return sorted(blocks)
+    return {match["layer"]: int(match["block"]) for match in shapes}
 
 
-def _progress(task: Task, printed: DividedOutput) -> Callable[..., None]:
-    blocks = int(files.config(task.inputs["base"])["num_hidden_layers"])
+def _progress(task: Task, layers: dict[str, int], printed: DividedOutput) -> Callable[..., None]:
+    blocks = len(set(layers.values()))
 
     def layer_complete(*, layer_idx: int, submodule_finalized: bool) -> None:
         if submodule_finalized:
@@ -93,35 +101,40 @@ def _write_reference(base: Path, output: Path) -> None:
 
     from poise.weights.probe import take_probe
 
-    tokenizer = AutoTokenizer.from_pretrained(base)
     model = AutoModelForCausalLM.from_pretrained(base, dtype="auto", use_safetensors=True)
-    take_probe(model, tokenizer).write(output / probe.REFERENCE_FILE)
+    take_probe(model, AutoTokenizer.from_pretrained(base)).write(output / probe.REFERENCE_FILE)
 
 
-def _quantize(task: Task, rows: list[list[int]], layer_complete: Callable[..., None]) -> tuple[str, dict[str, Any]]:
+def _quantize(task: Task, blocks: list[list[int]], layer_complete: Callable[..., None]) -> tuple[str, dict[str, Any]]:
     """Run GPTQModel and keep its weights alone; returns their dtype and the quantization's configuration."""
     import torch
-    from gptqmodel import BACKEND, GPTQModel
+    from gptqmodel import BACKEND, DEVICE_THREAD_POOL, GPTQModel
 
     base, options = task.inputs["base"], task.spec.options
     random.seed(options.seed)
     torch.manual_seed(options.seed)
+    # vLLM runs 4-bit weights in 16 bits only.
     dtype = torch.float16 if files.config(base).get("dtype") == "float16" else torch.bfloat16
     device = "cuda:0" if task.spec.resources.gpus else "cpu"
     model = GPTQModel.load(str(base), _config(options, device), dtype=dtype)
     model.layer_callback = layer_complete
-    awq = options.format == "awq"
-    with contextlib.chdir(task.workdir):  # it leaves logs in the current folder
-        model.quantize(
-            [{"input_ids": tokens, "attention_mask": [1] * len(tokens)} for tokens in rows],
-            batch_size=BATCH,
-            backend=BACKEND.AWQ_TORCH if awq and device == "cpu" else BACKEND.AUTO,
-            calibration_data_min_length=1,
-        )
-    raw = task.workdir / "gptqmodel"
-    model.save(str(raw))
+    on_cpu = BACKEND.AWQ_TORCH if options.format == "awq" else BACKEND.AUTO
+    raw = (task.workdir / "gptqmodel").absolute()
+    try:
+        with contextlib.chdir(task.workdir):  # it leaves logs in the current folder
+            model.quantize(
+                [{"input_ids": block, "attention_mask": [1] * len(block)} for block in blocks],
+                batch_size=BATCH,
+                backend=on_cpu if device == "cpu" else BACKEND.AUTO,
+                calibration_data_min_length=1,
+            )
+            model.save(str(raw))
+    finally:
+        # Its threads would abort the process if they were at work when it ends, as after SIGTERM.
+        DEVICE_THREAD_POOL.shutdown(wait=True)
     for file in [*raw.glob("*.safetensors"), *raw.glob("*.safetensors.index.json")]:
         shutil.move(file, task.output / file.name)
+    shutil.rmtree(raw)
     written = model.quantize_config.to_dict()
     return str(dtype).removeprefix("torch."), {key: written[key] for key in CONFIG_KEYS if key in written}
 
@@ -142,7 +155,7 @@ def _config(options: Any, device: str) -> Any:
     )
 
 
-def _check(base: Path, output: Path, layers: list[str]) -> None:
+def _check(base: Path, output: Path, layers: dict[str, int]) -> None:
     """Check that every linear layer is in 4 bits now, with finite scales, and that the weights take less room."""
     written = files.headers(output)
     if left := [layer for layer in layers if f"{layer}.qweight" not in written or f"{layer}.weight" in written]:
