@@ -99,8 +99,11 @@ def run_pipeline(client: Client, watch: Stopwatch) -> dict[str, Outcome]:
             watch.lap("train")
         progress(step, event)
 
+    # The file asks for no GPU, so that it runs anywhere; the CUDA builds of quantizer and vLLM need one.
+    gpu = environments.gpu_count() > 0
+    overrides = tuple(f"spec.steps.{index}.spec.resources.gpus=1" for index in range(len(STEPS)) if gpu)
     with progress.live():
-        outcomes = client.run(FILE, watch=on_event, parallel=2)
+        outcomes = client.run(FILE, overrides, on_event, parallel=1 if gpu else 2)
     watch.lap("quantize")
     return {outcome.name: outcome for outcome in outcomes}
 

@@ -78,6 +78,8 @@ def test_a_pipeline_is_read() -> None:
         ("exact_number", "exact_nmber", 13, ["spec.rewards[0].use", "did you mean exact_number"]),
         ("{use: brevity,", "{use: brevity, pattern: x,", 14, ["spec.rewards[1].pattern", "no field of the reward"]),
         ("{use: brevity,", "{use: regex,", 14, ["spec.rewards[1].use", "needs pattern"]),
+        ("{use: brevity,", "{use: regex, pattern: '(',", 14, ["spec.rewards[1].pattern", "no regular expression"]),
+        ("{use: brevity,", "{use: json_schema, json_schema: {type: txt},", 14, ["spec.rewards[1].json_schema"]),
         ("hf:openai", "hff:openai", 9, ["spec.data.train", "did you mean hf:"]),
         ("?config=", "?confg=", 9, ["spec.data.train", "did you mean config"]),
         ("  base: hf:Qwen/Qwen2.5-0.5B-Instruct\n", "", 5, ["spec.base", "is missing"]),

@@ -20,12 +20,12 @@ app = typer.Typer(
 
     A first session:
 
-        poise doctor                          # what this machine lacks, and how to get it
-        poise env sync                        # the environments that training and serving need
-        poise run examples/sft.yaml           # train; Ctrl-C keeps a checkpoint, the same command goes on
-        poise models                          # what was published
-        poise serve sums                      # an OpenAI-compatible API on this machine
-        poise chat sums "7 + 5 ="             # ask it
+        poise doctor                 # what this machine lacks
+        poise env sync               # make the environments
+        poise run examples/sft.yaml  # train; Ctrl-C keeps a checkpoint
+        poise models                 # what was published
+        poise serve sums             # OpenAI's API on this machine
+        poise chat sums "7 + 5 ="    # ask it
 
     Files and results stand below `.poise/` here, or below `$POISE_HOME`. Every command takes `--json`.
     Exit codes: 0 done, 64 bad file or command, 65 bad data, 70 our fault, 75 try again, 76 a guard fired.

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from poise import environments
-from poise.errors import Conflict, MachineError, StoreUnavailable
+from poise.errors import Conflict, MachineError, NotFound, StoreUnavailable
 from poise.methods import METHODS, Stage
 from poise.runners.finish import finish
 from poise.runs import lease, record
@@ -28,6 +28,7 @@ Watch = Callable[[Event], None]
 ATTEMPTS = 3
 GRACE = 60.0
 _POLL = 0.2
+_CANCEL_POLL = 1.0
 
 
 def _ignore(event: Event) -> None:
@@ -104,6 +105,7 @@ class LocalRunner:
         return False
 
     def _process(self, run: str, index: int, stage: Stage) -> int:
+        gpus: int = record.read_resolved(self.store, run).run["spec"]["resources"]["gpus"]
         python = environments.python(stage.environment, self.settings.home)
         path = self.log_path(run)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -115,7 +117,7 @@ class LocalRunner:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env=self._environment(),
+                env=self._environment(gpus),
                 start_new_session=True,
             )
         self.watch({"event": "stage", "stage": index, "environment": stage.environment, "pid": worker.pid})
@@ -125,9 +127,14 @@ class LocalRunner:
 
     def _follow(self, run: str, worker: subprocess.Popen[bytes], log: BinaryIO) -> int:
         asked: float | None = None
+        looked = time.monotonic()
         while (code := worker.poll()) is None:
             self._pass_on(log)
-            if asked is None and (self.stopping or self._is_cancelled(run)):
+            stop = self.stopping
+            if time.monotonic() - looked > _CANCEL_POLL:
+                looked = time.monotonic()
+                stop = stop or self._is_cancelled(run)
+            if asked is None and stop:
                 asked = time.monotonic()
                 worker.terminate()
             if asked is not None and time.monotonic() - asked > GRACE:
@@ -145,21 +152,25 @@ class LocalRunner:
             if line.startswith(b"POISE "):
                 self.watch({"event": "progress", **json.loads(line[6:])})
 
-    def _environment(self) -> dict[str, str]:
+    def _environment(self, gpus: int) -> dict[str, str]:
         environment = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
         environment |= {
             "POISE_HOME": str(self.settings.home),
             "PYTHONUNBUFFERED": "1",
             "TOKENIZERS_PARALLELISM": "false",
         }
+        # A worker sees the GPUs it asked for and no others, or the trainer would spread over all of them.
+        visible = environment.get("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(environments.gpu_count()))))
+        environment["CUDA_VISIBLE_DEVICES"] = ",".join(visible.split(",")[:gpus])
         environment.setdefault("OMP_NUM_THREADS", "1" if (os.cpu_count() or 1) <= 2 else str(os.cpu_count()))
         return environment
 
     def _is_cancelled(self, run: str) -> bool:
         try:
-            return any(entry.key.endswith("/cancel") for entry in self.store.list(f"runs/{run}"))
-        except StoreUnavailable:
-            return False  # asked again at the next turn
+            self.store.get(f"runs/{run}/cancel")
+        except (NotFound, StoreUnavailable):
+            return False  # of an absent store: asked again at the next turn
+        return True
 
     def _mark_cancelled(self, run: str) -> Status:
         status = record.read_status(self.store, run)

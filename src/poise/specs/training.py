@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from difflib import get_close_matches
 from functools import partial
 from typing import Annotated, Any, Literal
@@ -153,7 +154,27 @@ class Reward(Spec):
         needed = {"regex": "pattern", "json_schema": "json_schema", "choice": "choices"}.get(self.use)
         if needed and needed not in given:
             raise FieldError("use", f"the reward {self.use} needs {needed} beside it")
+        _check_pattern(self.pattern)
+        _check_schema(self.json_schema)
         return self
+
+
+def _check_pattern(pattern: str | None) -> None:
+    try:
+        re.compile(pattern or "")
+    except re.error as error:
+        raise FieldError("pattern", f"is no regular expression: {error}") from error
+
+
+def _check_schema(schema: dict[str, Any] | None) -> None:
+    if schema is None:
+        return
+    from jsonschema import Draft202012Validator, SchemaError  # only where a file has a schema: it is slow to import
+
+    try:
+        Draft202012Validator.check_schema(schema)
+    except SchemaError as error:
+        raise FieldError("json_schema", f"is no JSON Schema: {error.message}") from error
 
 
 class TrainingSpec(Spec):

@@ -14,7 +14,8 @@ from poise.weights.general import GENERAL_TEXTS
 def calibration_blocks(task: Task) -> list[list[int]]:
     """`samples` rows chosen by `seed`, shuffled among general texts, then joined and cut into blocks of equal length.
 
-    No row or block is longer than `max_length`. Of blocks of different lengths GPTQModel would calibrate AWQ on the last batch alone.
+    No row or block is longer than `max_length`. Of blocks of different lengths GPTQModel would calibrate AWQ on the
+    last batch alone.
 
     Raises:
         DataError: the rows cannot be read or rendered.

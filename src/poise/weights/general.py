@@ -36,7 +36,7 @@ GENERAL_TEXTS = (
     "The quick answer is yes; the long answer needs a little more history.",
     "January, February, March, April, May, June, July, August.",
     "He measured 3.5 metres of rope, cut it in half, and tied both ends to the mast.",
-    "curl -X POST https://example.org/api/items -d '{\"name\": \"lamp\"}'",
+    'curl -X POST https://example.org/api/items -d \'{"name": "lamp"}\'',
     "Rain is expected in the north, while the south stays dry and windy.",
     "User: Can you summarise this text? Assistant: Of course. Please paste it here.",
 )
