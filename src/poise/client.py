@@ -16,6 +16,7 @@ from typing import Any
 
 from poise.artifacts import aliases, inputs, registry, transfer
 from poise.artifacts.aliases import Alias
+from poise.artifacts.lineage import Origin, lineage
 from poise.artifacts.registry import Published
 from poise.data.check import check_data
 from poise.errors import NotFound, UserError
@@ -105,6 +106,10 @@ class Client:
     def models(self) -> list[Published]:
         """Every published version."""
         return [item for name in registry.names(self.store) for item in registry.versions(self.store, name)]
+
+    def lineage(self, version: str) -> Origin:
+        """All that the version `NAME@N` was made from, back to base weights and rows; raises `NotFound`."""
+        return lineage(self.store, registry.get(self.store, version).version.artifact)
 
     def aliases(self) -> dict[str, Alias]:
         return aliases.all_aliases(self.store)

@@ -39,7 +39,7 @@ for module in (runs, models, serve, machine):
 def main() -> None:
     """The entry point `poise`: runs a command and turns what it raises into words and an exit code."""
     try:
-        app(standalone_mode=True)
+        app(prog_name="poise")
     except PoiseError as error:
         if "--json" in sys.argv:
             details = {"reason": error.reason, "message": error.message, "advice": error.advice}

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import re
+import sys
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from poise.cli.show import AsJson, as_json, table
+
+if TYPE_CHECKING:
+    from poise.artifacts.lineage import Origin
 
 AliasName = Annotated[str, typer.Argument(help="The alias that clients ask for.", show_default=False)]
 
@@ -17,11 +22,20 @@ def register(app: typer.Typer) -> None:
         app.command()(command)
 
 
-def models(json: AsJson = False) -> None:
-    """List published versions, and which of them each alias means now."""
+def models(
+    version: Annotated[str | None, typer.Argument(help="NAME@N: show what it was made from.")] = None,
+    json: AsJson = False,
+) -> None:
+    """List published versions, and which of them each alias means now; or show where one comes from.
+
+    poise models sums-gptq@1
+    """
     from poise.client import Client
 
     client = Client()
+    if version is not None:
+        _show_lineage(client.lineage(version), version, json)
+        return
     found, aliases = client.models(), client.aliases()
     if json:
         as_json(
@@ -49,6 +63,28 @@ def models(json: AsJson = False) -> None:
         rows,
         "nothing is published yet: give a run `publish: {model: NAME}`",
     )
+
+
+def _show_lineage(origin: Origin, version: str, json: bool) -> None:
+    if json:
+        as_json({"version": version, **origin.as_json()})
+        return
+    from rich.console import Console
+    from rich.tree import Tree
+
+    def grow(tree: Tree, node: Origin) -> None:
+        for item in node.inputs:
+            made = f" made by {item.method} in {item.run}" if item.method else ""
+            grow(tree.add(f"{item.name}: {_short(item.pinned)}{made}"), item)
+
+    tree = Tree(f"{version}: {_short(origin.pinned)} made by {origin.method} in {origin.run}")
+    grow(tree, origin)
+    Console(width=None if sys.stdout.isatty() else 240, highlight=False).print(tree)
+
+
+def _short(pinned: str) -> str:
+    """A pinned reference with as many digits of its digest as people compare."""
+    return re.sub(r"(sha256-[0-9a-f]{12})[0-9a-f]+", r"\1", pinned)
 
 
 def promote(
