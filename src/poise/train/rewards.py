@@ -16,7 +16,7 @@ from typing import Any
 import jsonschema
 
 from poise.data.questions import last_number
-from poise.errors import DataError, SpecError, UserError
+from poise.errors import DataError, UserError
 from poise.specs import Reward
 
 RewardFunction = Callable[..., list[float | None]]
@@ -26,8 +26,8 @@ BREVITY_LENGTH = 16
 def load_rewards(rewards: Sequence[Reward], inputs: Mapping[str, Path], columns: set[str]) -> list[RewardFunction]:
     """The functions that a spec names, with names of their own for the metrics.
 
-    Raises `DataError` where the data lacks a column that a reward compares with, `SpecError` for a bad pattern or
-    schema, `UserError` for a file of the user's that has no such function.
+    Raises `DataError` where the data lacks a column that a reward compares with, `UserError` for a file of the user's
+    that has no such function.
     """
     functions: list[RewardFunction] = []
     for index, reward in enumerate(rewards):
@@ -78,30 +78,15 @@ def _from_library(reward: Reward, columns: set[str]) -> RewardFunction:
             choices = reward.choices or []
             return _compared(lambda text, answer: choice(text, answer, choices), reward, columns)
         case "regex":
-            pattern = _pattern(reward.pattern or "")
+            pattern = re.compile(reward.pattern or "")
             return _each(lambda text: float(pattern.search(text) is not None))
         case "json_schema":
-            validator = _validator(reward.json_schema or {})
+            validator = jsonschema.Draft202012Validator(reward.json_schema or {})
             return _each(lambda text: valid_json(text, validator))
         case "brevity":
             length = reward.length or BREVITY_LENGTH
             return _each(lambda text: brevity(text, length))
     raise ValueError(reward.use)
-
-
-def _pattern(text: str) -> re.Pattern[str]:
-    try:
-        return re.compile(text)
-    except re.error as error:
-        raise SpecError(f"reward regex: {text!r} is no regular expression: {error}") from error
-
-
-def _validator(schema: dict[str, Any]) -> jsonschema.Draft202012Validator:
-    try:
-        jsonschema.Draft202012Validator.check_schema(schema)
-    except jsonschema.SchemaError as error:
-        raise SpecError(f"reward json_schema: this is no JSON schema: {error.message}") from error
-    return jsonschema.Draft202012Validator(schema)
 
 
 def _each(score: Callable[[str], float]) -> RewardFunction:
