@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from types import FrameType
@@ -19,7 +21,7 @@ from poise.artifacts.aliases import Alias
 from poise.artifacts.lineage import Origin, lineage
 from poise.artifacts.registry import Published
 from poise.data.check import check_data
-from poise.errors import NotFound, UserError
+from poise.errors import NotFound, PoiseError
 from poise.pipeline import Finished, Progress, State, next_actions
 from poise.runners.finish import settle
 from poise.runners.local import Event, LocalRunner
@@ -69,6 +71,7 @@ class Client:
         before it has begun; everything later is in the outcomes.
         """
         loaded = load_file(file, overrides)
+        self._stopping, self._runners = False, []
         with self._stoppable():
             if isinstance(loaded.resource, Run):
                 return [self._run(loaded.resource, loaded, watch)]
@@ -130,7 +133,9 @@ class Client:
 
     def _status(self, run: str) -> Status:
         status = record.read_status(self.store, run)
-        if status.phase in {"Pending", "Running"} and lease.read(self.store, run) is None:
+        silent = time.time() - datetime.fromisoformat(status.updated or record.now()).timestamp()
+        # A worker that has only just been started holds no lease yet.
+        if status.phase in {"Pending", "Running"} and silent > lease.LASTS and lease.read(self.store, run) is None:
             changes = {"phase": "Interrupted", "message": "no worker is on it: run the same file again to continue"}
             return status.model_copy(update=changes)
         return status
@@ -141,6 +146,7 @@ class Client:
     def _execute(self, name: str, resolved: Resolved, text: str, watch: Watch) -> Outcome:
         runner = LocalRunner(self.settings, self.store, lambda event: watch(name, event), stopping=self._stopping)
         self._runners.append(runner)
+        runner.stopping |= self._stopping
         run = runner.submit(resolved, text)
         watch(name, {"event": "continued" if run != resolved.id else "submitted", "run": run})
         return Outcome(name, run, runner.execute(run))
@@ -152,7 +158,7 @@ class Client:
             while True:
                 actions = next_actions(pipeline, _state(outcomes, running), parallel - len(running))
                 if isinstance(actions, Finished) or (self._stopping and not running):
-                    return list(outcomes.values())
+                    return _in_order(pipeline, outcomes, self._stopping)
                 for action in [] if self._stopping else actions:
                     running[action.step] = pool.submit(self._step, action.step, action.run, loaded, watch)
                 done, _ = wait(running.values(), return_when=FIRST_COMPLETED)
@@ -163,11 +169,11 @@ class Client:
         """Run a step, unless the same spec on the same inputs has been run by the same code before."""
         try:
             resolved = self.resolve(run, loaded)
-            if known := self._remembered(resolved):
+            if resolved.is_pinned and (known := self._remembered(resolved)):
                 watch(step, {"event": "unchanged", "artifact": known.artifact})
                 return Outcome(step, None, known, skipped=True)
             return replace(self._execute(step, resolved, loaded.text, watch), name=step)
-        except UserError as error:
+        except PoiseError as error:
             watch(step, {"event": "refused", "message": str(error)})
             return Outcome(step, None, Status(phase="Failed", reason=error.reason, message=str(error)))
 
@@ -195,6 +201,8 @@ class Client:
             return
 
         def on_signal(number: int, frame: FrameType | None) -> None:
+            if self._stopping or not self._runners:
+                raise KeyboardInterrupt
             self.stop()
 
         before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -203,6 +211,14 @@ class Client:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+def _in_order(pipeline: Pipeline, outcomes: dict[str, Outcome], stopped: bool) -> list[Outcome]:
+    """One outcome per step; of those that were never started, why."""
+    phase, why = ("Interrupted", "asked to stop") if stopped else ("Failed", "a step before it failed")
+    missed = Status.model_validate({"phase": phase, "reason": "Skipped", "message": f"not started: {why}"})
+    steps = [step.name for step in pipeline.spec.steps]
+    return [outcomes.get(name) or Outcome(name, None, missed) for name in steps]
 
 
 def _state(outcomes: dict[str, Outcome], running: dict[str, Future[Outcome]]) -> State:

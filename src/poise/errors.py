@@ -113,3 +113,11 @@ class DigestMismatch(InternalError):
 
 class WorkerFailed(InternalError):
     """A worker ended without saying why."""
+
+
+def exit_codes(kind: type[PoiseError] = PoiseError) -> dict[str, int]:
+    """The exit code of every error in the tree, by the class's name as it stands in a run's status."""
+    found = {kind.__name__: kind.exit_code}
+    for below in kind.__subclasses__():
+        found |= exit_codes(below)
+    return found

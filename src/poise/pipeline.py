@@ -58,7 +58,7 @@ def needs(step: Step) -> set[str]:
 
 def as_run(pipeline: Pipeline, step: Step, artifacts: Mapping[str, str]) -> Run:
     """The `Run` that a step is, named `<pipeline>-<step>`."""
-    metadata = pipeline.metadata.model_copy(update={"name": f"{pipeline.metadata.name}-{step.name}"[:52].rstrip("-")})
+    metadata = pipeline.metadata.model_copy(update={"name": f"{pipeline.metadata.name}-{step.name}"})
     return Run(api_version=pipeline.api_version, kind="Run", metadata=metadata, spec=_wired(step.spec, artifacts))
 
 

@@ -4,8 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Hub:
+    """The model hub's URL, and a token for what is gated or private there."""
+
+    url: str = "https://huggingface.co"
+    token: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -13,14 +21,14 @@ class Settings:
     """Attributes:
     home: environments, cache and logs; `.poise` here or in the nearest folder above that has one.
     store: URL of the store; `<home>/store` by default.
-    hub: URL of the model hub.
+    hub: the model hub.
     patience: seconds for which a worker goes on trying while the store does not answer.
     find_links: a folder of wheels that packages are also taken from.
     """
 
     home: Path
     store: str
-    hub: str = "https://huggingface.co"
+    hub: Hub = field(default_factory=Hub)
     patience: float = 170.0
     find_links: str | None = None
 
@@ -32,7 +40,7 @@ class Settings:
             home=home.absolute(),
             store=environment.get("POISE_STORE") or str(home.absolute() / "store"),
             patience=float(environment.get("POISE_STORE_PATIENCE") or cls.patience),
-            hub=environment.get("HF_ENDPOINT", cls.hub).rstrip("/"),
+            hub=Hub(environment.get("HF_ENDPOINT", Hub.url).rstrip("/"), environment.get("HF_TOKEN") or None),
             find_links=environment.get("PIP_FIND_LINKS") or None,
         )
 

@@ -120,6 +120,7 @@ class Worker:
         )
 
     def _on_step(self, step: int, metrics: dict[str, float]) -> None:
+        self._lease.require()
         if self._log is None:
             self._log = MetricsLog(self._store, self._resolved.id, step - 1)
         self._log.add(step, metrics)
@@ -134,10 +135,11 @@ class Worker:
             self._status = self._status.model_copy(update={"steps": of})
 
     def _save_checkpoint(self, step: int, folder: Path) -> None:
+        self._lease.check()
         if self._log is not None:
             self._log.flush()
-        self._lease.check()
-        checkpoints.save(self._store, self._resolved.id, step, folder, self._manifest(Result("adapter")))
+        manifest = self._manifest(Result("adapter"))
+        checkpoints.save(self._store, self._resolved.id, step, folder, manifest, self._lease.check)
 
     def _finish(self, folder: Path, result: Result) -> None:
         last = {key: value for key, value in self._status.metrics.items() if not key.startswith("trl/")}
@@ -169,6 +171,7 @@ class Worker:
         )
 
     def _update(self, **changes: object) -> None:
+        self._lease.require()
         self._reported = time.monotonic()
         self._status = record.write_status(
             self._store, self._resolved.id, Status.model_validate({**self._status.model_dump(), **changes})
@@ -177,7 +180,9 @@ class Worker:
 
 def _say(**event: object) -> None:
     """Progress leaves a worker as lines of its log, so that no worker needs a way to call anybody."""
-    print(f"POISE {json.dumps(event)}", flush=True)
+    # In one write, since others may be writing to the same log.
+    sys.stdout.write(f"POISE {json.dumps(event)}\n")
+    sys.stdout.flush()
 
 
 def _empty(folder: Path) -> None:
@@ -222,13 +227,13 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     root, _, run = options.spec.removesuffix("/resolved.json").rpartition("/runs/")
     settings = Settings.from_environment()
-    store = open_store(root, patience_s=settings.patience)
-    resolved = record.read_resolved(store, run)
-    stopped = Stopped(METHODS[resolved.run["spec"]["method"]][options.stage])
-    if options.parent:
-        _die_with(options.parent)
 
     def work() -> None:
+        store = open_store(root, patience_s=settings.patience)
+        resolved = record.read_resolved(store, run)
+        stopped = Stopped(METHODS[resolved.run["spec"]["method"]][options.stage])
+        if options.parent:
+            _die_with(options.parent)
         with Lease(store, run) as lease:
             worker = Worker(store, resolved, options.stage, lease, settings.home)
             code.append(_guarded(lambda: worker.run(stopped), worker.fail))

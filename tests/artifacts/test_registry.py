@@ -6,7 +6,7 @@ import pytest
 
 from poise.artifacts import aliases, registry
 from poise.artifacts.manifest import File, Manifest
-from poise.errors import Conflict, NotFound
+from poise.errors import Conflict, NotFound, UserError
 from poise.store import Store, open_store
 
 
@@ -114,3 +114,11 @@ def test_of_two_that_move_an_alias_at_once_one_is_told(store: Store) -> None:
     with ThreadPoolExecutor(2) as pool:
         moved = [name for name in pool.map(move, (2, 3)) if name]
     assert aliases.read(store, "sums").targets[0].version in moved
+
+
+@pytest.mark.parametrize("name", ["sums@1", "a/b", "../b", "Sums", "", "a" * 60])
+def test_what_could_be_taken_for_a_version_or_a_path_is_no_alias(store: Store, name: str) -> None:
+    registry.publish(store, "sums", manifest())
+    with pytest.raises(UserError, match="cannot be an alias"):
+        aliases.promote(store, name, "sums@1")
+    assert aliases.all_aliases(store) == {}

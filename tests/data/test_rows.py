@@ -107,6 +107,12 @@ def test_a_prompt_is_what_stands_before_the_last_answer(tmp_path: Path) -> None:
     assert [prompt.extra for prompt in found] == [{"answer": "12"}, {"answer": "2"}]
 
 
+@pytest.mark.parametrize("row", [{"prompt": "1 + 1 =", "completion": []}, {"prompt": "1 + 1 =", "messages": "zz"}])
+def test_a_question_whose_completion_is_none_is_refused(tmp_path: Path, row: dict[str, object]) -> None:
+    with pytest.raises(DataError, match=r"must be a list of messages|has no answer"):
+        questions(read_rows(written(tmp_path, row), "rows.jsonl", {}))
+
+
 def test_a_question_needs_an_answer(tmp_path: Path) -> None:
     rows = read_rows(written(tmp_path, GOOD, {"prompt": "1 + 1 ="}), "rows.jsonl", {})
     assert questions(rows[:1])[0].answer == "12"

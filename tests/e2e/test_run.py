@@ -164,6 +164,25 @@ def test_a_row_that_only_the_template_finds_wrong_ends_the_worker_with_65(
     assert json.loads(poise("status", "tune", "--json").stdout)["reason"] == "DataError"
 
 
+def test_a_pipeline_whose_first_step_fails_says_what_was_not_started(poise: Poise, tmp_path: Path) -> None:
+    rows(tmp_path / "bare.jsonl", {"text": "hello"})
+    spec = {"method": "sft", "base": "builtin:tiny", "adapter": {}, "data": {"train": "bare.jsonl"}}
+    steps = [{"name": "tune", "spec": spec}, {"name": "whole", "spec": {"method": "merge", "base": "step:tune"}}]
+    document = {
+        "apiVersion": "poise.dev/v1alpha1",
+        "kind": "Pipeline",
+        "metadata": {"name": "p"},
+        "spec": {"steps": steps},
+    }
+    (tmp_path / "p.yaml").write_text(json.dumps(document))
+    done = poise("run", "p.yaml", "--json")
+    assert done.returncode == 65
+    assert [(item["name"], item["phase"], item["reason"]) for item in json.loads(done.stdout)] == [
+        ("tune", "Failed", "DataError"),
+        ("whole", "Failed", "Skipped"),
+    ]
+
+
 def test_a_changed_input_is_found_when_the_run_goes_on(
     poise: Poise, write: Write, tmp_path: Path, store: Store, environment: dict[str, str]
 ) -> None:

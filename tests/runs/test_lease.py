@@ -5,10 +5,11 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from poise.errors import Conflict, LeaseLost
+from poise.errors import Conflict, LeaseLost, StoreUnavailable
 from poise.runs import lease
 from poise.runs.lease import Lease
 from poise.store import Store, open_store
@@ -93,3 +94,42 @@ with Lease(open_store({store.url!r}), {RUN!r}):
     worker.stdout.close()
     with Lease(store, RUN) as taken:
         assert taken.attempt == 2
+
+
+class Unsure:
+    """A store whose next replacement is done, or not, without the caller being told."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.next: str | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    def replace(self, key: str, data: bytes, tag: str) -> None:
+        how, self.next = self.next, None
+        if how != "lost":
+            self._store.replace(key, data, tag)
+        if how is not None:
+            raise StoreUnavailable("no reply")
+
+
+@pytest.mark.parametrize("how", ["lost", "done"])
+def test_a_renewal_without_a_reply_does_not_make_a_worker_lose_its_own_lease(store: Store, how: str) -> None:
+    unsure = Unsure(store)
+    with Lease(unsure, RUN) as held:  # type: ignore[arg-type]
+        unsure.next = how
+        held.check()
+        held.check()
+        held.require()
+    assert lease.read(store, RUN) is None
+
+
+def test_whoever_knows_that_it_was_displaced_is_stopped_without_asking(store: Store) -> None:
+    with Lease(store, RUN) as held:
+        held.require()
+        pretend_other_host(store, time.time() + 50)
+        with pytest.raises(LeaseLost):
+            held.check()
+        with pytest.raises(LeaseLost):
+            held.require()

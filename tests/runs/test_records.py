@@ -136,3 +136,15 @@ def test_the_digest_of_a_run_is_of_what_its_result_depends_on() -> None:
     assert one.digest != resolved(max_steps=3).digest
     assert one.digest != one.model_copy(update={"code": "1"}).digest
     assert one.digest != one.model_copy(update={"inputs": {"base": "builtin:tiny@sha256-2"}}).digest
+
+
+def test_a_run_that_was_cancelled_while_nobody_worked_on_it_gives_the_name_back(store: Store) -> None:
+    first = submit(store, resolved())
+    store.put(f"runs/{first}/cancel", b"now")
+    assert submit(store, resolved()) != first
+
+
+def test_an_interrupted_run_of_another_version_of_the_code_is_not_continued(store: Store) -> None:
+    submit(store, resolved())
+    with pytest.raises(Conflict, match="another version of the code"):
+        claim(store, resolved().model_copy(update={"code": "1"}))

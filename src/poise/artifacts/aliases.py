@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 import secrets
 from datetime import UTC, datetime
 from typing import Literal
 
 from poise.artifacts import registry
 from poise.artifacts.manifest import Record
-from poise.errors import Conflict, NotFound
+from poise.errors import Conflict, NotFound, UserError
 from poise.specs import canonical
 from poise.store import Store
+
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9._]{0,50}[a-z0-9])?")
 
 
 class Target(Record):
@@ -103,4 +106,6 @@ def _bytes(targets: tuple[Target, ...], previous: tuple[Target, ...] | None) -> 
 
 
 def _key(name: str) -> str:
+    if not _NAME.fullmatch(name):
+        raise UserError(f"{name!r} cannot be an alias", advice="use lower-case letters, digits, dashes, dots and _")
     return f"aliases/{name}.json"

@@ -2,7 +2,8 @@
 
 A pinned reference is text of the form `SCHEME:TARGET@DIGEST[?PARAMETERS]`::
 
-    builtin:tiny@sha256-HEX      path:/ABSOLUTE@sha256-HEX      artifact:sha256-HEX      hf:ID@COMMIT
+    builtin:tiny@sha256-HEX      path:/ABSOLUTE@sha256-HEX      artifact:sha256-HEX
+    hf:ID@COMMIT                 hf:datasets/ID@COMMIT
     s3://BUCKET/KEY              objects outside the store have no digest that can be asked for beforehand
 """
 
@@ -20,19 +21,20 @@ from poise import builtin
 from poise.artifacts import registry, transfer
 from poise.artifacts.transfer import Progress, silent
 from poise.errors import DataError, DigestMismatch, NotFound, SpecError, StoreUnavailable
+from poise.settings import Hub
 from poise.specs import Reference, digest, tree_digest
 from poise.store import Store, open_store
 
 Lookup = Callable[[str], str]
 
 
-def pin(reference: Reference, folder: Path, store: Store, artifact_of_run: Lookup, hub: str) -> str:
+def pin(reference: Reference, folder: Path, store: Store, artifact_of_run: Lookup, hub: Hub, *, is_data: bool) -> str:
     """Name what `reference` means now so that it can never mean anything else.
 
     Args:
         folder: what relative paths are relative to.
         artifact_of_run: the artifact id that a run (by name) has made.
-        hub: URL of the model hub.
+        is_data: whether a hub id is that of a data set.
 
     Raises `NotFound` or `DataError` for what does not exist.
     """
@@ -52,7 +54,7 @@ def pin(reference: Reference, folder: Path, store: Store, artifact_of_run: Looku
         case "run":
             return f"artifact:{artifact_of_run(reference.target)}"
         case "hf":
-            return f"hf:{_commit(reference.target, is_data=bool(query), hub=hub)}{suffix}"
+            return f"hf:{'datasets/' if is_data else ''}{_commit(reference.target, hub, is_data=is_data)}{suffix}"
         case "step":
             raise SpecError(f"{reference} only has a meaning inside a Pipeline")
     return str(reference)
@@ -68,7 +70,7 @@ def materialize(store: Store, pinned: str, cache: Path, progress: Progress = sil
     if scheme == "artifact":
         return transfer.download_artifact(store, rest, cache / "artifacts" / rest, progress)
     if scheme == "hf":
-        return _from_hub(rest, is_data="?" in pinned)
+        return _from_hub(rest)
     if scheme in {"s3", "gs", "az"}:
         return _from_bucket(name, cache)
     path, expected = local_path(pinned), rest.rpartition("@")[2]
@@ -105,32 +107,35 @@ def _path_digest(path: Path, written: str) -> str:
         raise DataError(f"{error.filename}: permission denied", advice="make it readable to you") from error
 
 
-def _commit(target: str, *, is_data: bool, hub: str) -> str:
+def _commit(target: str, hub: Hub, *, is_data: bool) -> str:
     identifier, _, revision = target.partition("@")
     if re.fullmatch(r"[0-9a-f]{40}", revision):
         return target
     kind = "datasets" if is_data else "models"
-    url = f"{hub}/api/{kind}/{identifier}/revision/{revision or 'main'}"
+    url = f"{hub.url}/api/{kind}/{identifier}/revision/{revision or 'main'}"
+    headers = {"Authorization": f"Bearer {hub.token}"} if hub.token else {}
     try:
-        with urllib.request.urlopen(url, timeout=20) as reply:
+        with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=20) as reply:
             commit: str = json.load(reply)["sha"]
     except urllib.error.HTTPError as error:
+        if error.code == 429 or error.code >= 500:
+            raise StoreUnavailable(f"the hub at {hub.url} answers {error.code}", advice="try again later") from error
         advice = "check the name and the revision; a gated or private one needs HF_TOKEN"
         raise NotFound(f"the hub has no hf:{target} that can be read ({error.code})", advice=advice) from error
     except (OSError, ValueError, KeyError) as error:
         raise StoreUnavailable(
-            f"the hub at {hub} does not answer, so hf:{target} cannot be pinned",
+            f"the hub at {hub.url} does not answer, so hf:{target} cannot be pinned",
             advice="go online, set HF_ENDPOINT to a mirror, or name the 40-digit commit: hf:ID@COMMIT",
         ) from error
     return f"{identifier}@{commit}"
 
 
-def _from_hub(target: str, *, is_data: bool) -> Path:
+def _from_hub(target: str) -> Path:
     # Only the worker's environments have the hub's client.
     from huggingface_hub import snapshot_download
 
-    identifier, _, commit = target.partition("@")
-    kind = "dataset" if is_data else "model"
+    identifier, _, commit = target.removeprefix("datasets/").partition("@")
+    kind = "dataset" if target.startswith("datasets/") else "model"
     ignored = ["*.bin", "*.pt", "*.pth", "*.pickle", "*.gguf", "*.onnx", "original/*"]
     try:
         return Path(snapshot_download(identifier, revision=commit, repo_type=kind, ignore_patterns=ignored))

@@ -21,7 +21,6 @@ Set = Annotated[
     list[str],
     typer.Option("--set", metavar="FIELD=VALUE", help="Set a field of the file, as in spec.options.max_steps=10."),
 ]
-_EXIT_CODES = {"SpecError": 64, "DataError": 65, "GuardFired": 76, "ParityRefused": 64, "MachineError": 64}
 
 
 def register(app: typer.Typer) -> None:
@@ -56,7 +55,9 @@ def run(
         as_json([_outcome(outcome) for outcome in outcomes])
     else:
         _print_outcomes(outcomes)
-    sys.exit(max((_exit_code(outcome.status) for outcome in outcomes), default=0))
+    # Where several steps ended badly, what must be mended comes before what may be tried again.
+    codes = {_exit_code(outcome.status) for outcome in outcomes}
+    sys.exit(next((code for code in (70, 64, 65, 76, 75, 130) if code in codes), 0))
 
 
 def validate(
@@ -185,11 +186,13 @@ def _detach(file: Path, overrides: list[str], parallel: int, json: bool) -> None
 
 
 def _exit_code(status: Status) -> int:
-    if status.phase == "Succeeded":
-        return 0
-    if status.phase == "Interrupted":
-        return 75
-    return _EXIT_CODES.get(status.reason or "", 130 if status.phase == "Cancelled" else 70)
+    from poise.errors import exit_codes
+
+    phases = {"Succeeded": 0, "Interrupted": 75, "Cancelled": 130}
+    if status.phase in phases:
+        return phases[status.phase]
+    # A step that was skipped adds nothing to what is said of the one that failed.
+    return 0 if status.reason == "Skipped" else exit_codes().get(status.reason or "", 70)
 
 
 def _status(run: str, status: Status) -> dict[str, Any]:

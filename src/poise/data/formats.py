@@ -55,7 +55,7 @@ def _conversation(row: Row) -> Conversation:
     if "messages" in row.values:
         messages = _messages(row, "messages")
     elif "prompt" in row.values and "completion" in row.values:
-        messages = [*_turns(row, "prompt", "user"), *_turns(row, "completion", "assistant")]
+        messages = [*turns(row, "prompt", "user"), *turns(row, "completion", "assistant")]
     else:
         raise _unlike(row, "messages, or prompt and completion", ("messages", "prompt", "completion"))
     if messages[-1]["role"] != "assistant":
@@ -65,7 +65,7 @@ def _conversation(row: Row) -> Conversation:
 
 def _prompt(row: Row) -> Prompt:
     if "prompt" in row.values:
-        return Prompt(_turns(row, "prompt", "user"), _extra(row), row.where)
+        return Prompt(turns(row, "prompt", "user"), _extra(row), row.where)
     if "messages" not in row.values:
         raise _unlike(row, "prompt, or messages", ("prompt", "messages"))
     messages = _messages(row, "messages")
@@ -76,7 +76,8 @@ def _prompt(row: Row) -> Prompt:
     return Prompt(messages, _extra(row), row.where)
 
 
-def _turns(row: Row, column: str, role: str) -> list[Message]:
+def turns(row: Row, column: str, role: str) -> list[Message]:
+    """The messages of a column, of which a plain text is one by `role`; raises `DataError`."""
     value = row.values[column]
     if isinstance(value, str):
         if not value:

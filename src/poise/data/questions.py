@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from poise.data.formats import Conversation, Message, Prompt, prompts
+from poise.data.formats import Conversation, Message, Prompt, prompts, turns
 from poise.data.render import Rendered, Renderer
 from poise.data.rows import Row
 from poise.errors import DataError
@@ -45,12 +45,12 @@ def _question(prompt: Prompt, row: Row) -> Question:
 
 
 def _completion(row: Row) -> str | None:
-    said = row.values.get("completion")
-    if said is None and (messages := row.values.get("messages")) and messages[-1].get("role") == "assistant":
-        said = messages[-1]
-    if isinstance(said, list):
-        said = said[-1]
-    return said.get("content") if isinstance(said, dict) else said
+    if row.values.get("completion") is not None:
+        return turns(row, "completion", "assistant")[-1]["content"]
+    if row.values.get("messages") is None:
+        return None
+    last = turns(row, "messages", "user")[-1]
+    return last["content"] if last["role"] == "assistant" else None
 
 
 def answer_room(asked: Sequence[Question], renderer: Renderer) -> int:

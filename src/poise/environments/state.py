@@ -112,6 +112,11 @@ def stamp_of(name: str, variant: str, locks: Path) -> Stamp:
     return Stamp(variant=variant, digest=digest.hexdigest())
 
 
+def lock_digest(name: str) -> str:
+    """The digest of the lock files that an environment of this machine is made from."""
+    return stamp_of(name, detected_variant(), LOCKS)["digest"]
+
+
 def read_stamp(environment: Path) -> Stamp | None:
     try:
         stamp: Stamp = json.loads((environment / "poise.json").read_bytes())

@@ -5,7 +5,6 @@ Done by whoever runs the workers, never by one of them; every step may be repeat
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import asdict
 from typing import Any
 
@@ -13,7 +12,7 @@ from poise.artifacts import aliases, parity, registry, transfer
 from poise.artifacts.manifest import Manifest
 from poise.artifacts.parity import Parity
 from poise.artifacts.probe import FILE, REFERENCE_FILE, Probe
-from poise.errors import Conflict, ParityRefused
+from poise.errors import ParityRefused
 from poise.runs import record
 from poise.runs.record import Status
 from poise.specs import canonical
@@ -33,7 +32,8 @@ def finish(store: Store, run: str) -> Status:
     except ParityRefused as error:
         changes |= {"phase": "Failed", "reason": error.reason, "message": str(error)}
     else:
-        remember(store, resolved.digest, status.artifact)
+        if resolved.is_pinned:
+            remember(store, resolved.digest, status.artifact)
     return record.write_status(store, run, Status.model_validate({**status.model_dump(), **changes}))
 
 
@@ -73,5 +73,4 @@ def measure_parity(store: Store, manifest: Manifest, artifact: str) -> Parity | 
 
 def remember(store: Store, digest: str, artifact: str) -> None:
     """Note that a resolved spec of this digest has made `artifact`."""
-    with contextlib.suppress(Conflict):
-        store.create(f"steps/{digest}.json", canonical({"artifact": artifact}))
+    store.put(f"steps/{digest}.json", canonical({"artifact": artifact}))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -55,29 +57,40 @@ class LocalRunner:
         in use, and `MachineError` where this machine has fewer GPUs than asked for.
         """
         check_resources(resolved)
-        claimed = claim(self.store, resolved)
-        if claimed.id == resolved.id:
-            prefix = f"runs/{resolved.id}"
-            record.write_status(self.store, resolved.id, Status())
-            self.store.create(f"{prefix}/run.yaml", text.encode())
-            self.store.create(f"{prefix}/resolved.json", canonical(resolved.model_dump(mode="json")))
-        return claimed.id
+        prefix = f"runs/{resolved.id}"
+        files = {"run.yaml": text.encode(), "resolved.json": canonical(resolved.model_dump(mode="json"))}
+        record.write_status(self.store, resolved.id, Status())
+        for name, content in files.items():
+            self.store.create(f"{prefix}/{name}", content)
+        # Whole before it is claimed, so that whoever else wants the name finds a run that can be judged.
+        try:
+            claimed = claim(self.store, resolved).id
+        except Conflict:
+            claimed = ""
+            raise
+        finally:
+            if claimed != resolved.id:
+                for name in ("resolved.json", "run.yaml", "status.json"):
+                    self.store.delete(f"{prefix}/{name}")
+        return claimed
 
     def execute(self, run: str) -> Status:
         """Work a recorded run to its end, or until it is asked to stop; every kind of end is in the status."""
         resolved = record.read_resolved(self.store, run)
-        for index, stage in enumerate(METHODS[resolved.run["spec"]["method"]]):
-            status = record.read_status(self.store, run)
-            if status.is_finished or status.phase == "Publishing":
-                break
-            if not self._stage(run, index, stage):
-                return record.read_status(self.store, run)
-        return finish(self.store, run)
+        status = record.read_status(self.store, run)
+        if not status.is_finished and status.phase != "Publishing":
+            record.write_status(self.store, run, status.model_copy(update={"phase": "Pending", "message": None}))
+            for index, stage in enumerate(METHODS[resolved.run["spec"]["method"]]):
+                if not self._stage(run, index, stage):
+                    return record.read_status(self.store, run)
+        status = finish(self.store, run)
+        shutil.rmtree(self.settings.home / "work" / run, ignore_errors=True)
+        return status
 
     def cancel(self, run: str) -> Status:
         """Ask whoever works on `run` to stop for good; with nobody there, it is cancelled on the spot."""
         status = record.read_status(self.store, run)
-        if status.is_finished:
+        if status.is_finished or status.phase == "Publishing":
             return status
         self.store.put(f"runs/{run}/cancel", record.now().encode())
         return status if lease.read(self.store, run) else self._mark_cancelled(run)
@@ -121,9 +134,14 @@ class LocalRunner:
                 start_new_session=True,
             )
         self.watch({"event": "stage", "stage": index, "environment": stage.environment, "pid": worker.pid})
-        with path.open("rb") as log:
-            log.seek(began)
-            return self._follow(run, worker, log)
+        try:
+            with path.open("rb") as log:
+                log.seek(began)
+                return self._follow(run, worker, log)
+        finally:
+            if worker.poll() is None:
+                worker.terminate()
+                worker.wait()
 
     def _follow(self, run: str, worker: subprocess.Popen[bytes], log: BinaryIO) -> int:
         asked: float | None = None
@@ -150,7 +168,9 @@ class LocalRunner:
                 log.seek(-len(line), os.SEEK_CUR)
                 return
             if line.startswith(b"POISE "):
-                self.watch({"event": "progress", **json.loads(line[6:])})
+                # What else prints into the log may have spoilt the line.
+                with contextlib.suppress(ValueError):
+                    self.watch({"event": "progress", **json.loads(line[6:])})
 
     def _environment(self, gpus: int) -> dict[str, str]:
         environment = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
@@ -184,7 +204,8 @@ class LocalRunner:
             how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
             phase = "Interrupted" if code < 0 or code == 75 else "Failed"
             message = f"the worker {how}\nits log is {self.log_path(run)}"
-            changes = {"phase": phase, "reason": "WorkerFailed", "message": message}
+            finished = record.now() if phase == "Failed" else None
+            changes = {"phase": phase, "reason": "WorkerFailed", "message": message, "finished": finished}
             record.write_status(self.store, run, status.model_copy(update=changes))
 
 

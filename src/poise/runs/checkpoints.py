@@ -7,6 +7,7 @@ from pathlib import Path
 
 from poise.artifacts import transfer
 from poise.artifacts.manifest import Manifest
+from poise.artifacts.transfer import Check
 from poise.errors import DigestMismatch, NotFound
 from poise.specs import digest
 from poise.store import Store
@@ -14,15 +15,18 @@ from poise.store import Store
 KEPT = 2
 
 
-def save(store: Store, run: str, step: int, folder: Path, like: Manifest) -> None:
-    """Store `folder` as the checkpoint of `step`; `like` lends the manifest everything but the files."""
+def save(store: Store, run: str, step: int, folder: Path, like: Manifest, check: Check = transfer.unchecked) -> None:
+    """Store `folder` as the checkpoint of `step`; `like` lends the manifest everything but the files.
+
+    `check` is called just before the manifest, as in `transfer.upload`.
+    """
     files = transfer.describe(folder)
     manifest = like.model_copy(update={"kind": "checkpoint", "files": files, "metrics": {"step": float(step)}})
     prefix = f"runs/{run}/checkpoints/{step}"
     if step in steps(store, run):
         # The same step again, after a resume from before it: hide the old one before its files are overwritten.
         store.delete(f"{prefix}/{transfer.MANIFEST}")
-    transfer.upload(store, prefix, folder, manifest)
+    transfer.upload(store, prefix, folder, manifest, check=check)
     for old in steps(store, run)[:-KEPT]:
         delete(store, run, old)
 

@@ -36,9 +36,19 @@ def claim(store: Store, resolved: Resolved) -> Resolved:
 def _unfinished(store: Store, run: str) -> Resolved | None:
     try:
         status = record.read_status(store, run)
-        return None if status.is_finished else record.read_resolved(store, run)
+        resolved = record.read_resolved(store, run)
     except NotFound:
-        return None  # its submission was killed half-way: nothing was ever started
+        return None  # gone from the store
+    return None if status.is_finished or _was_cancelled(store, run) else resolved
+
+
+def _was_cancelled(store: Store, run: str) -> bool:
+    """Whether it was asked to stop for good and whoever should have stopped it is no more."""
+    try:
+        store.get(f"runs/{run}/cancel")
+    except NotFound:
+        return False
+    return lease.read(store, run) is None
 
 
 def _continued(store: Store, unfinished: Resolved, resolved: Resolved, name: str) -> Resolved:
@@ -47,9 +57,10 @@ def _continued(store: Store, unfinished: Resolved, resolved: Resolved, name: str
             f"a run called {name!r} is being worked on ({unfinished.id}, by {holder.holder})",
             advice=f"wait for it, `poise cancel {name}` it, or give this one another name",
         )
-    if (unfinished.run, unfinished.inputs) != (resolved.run, resolved.inputs):
+    if (unfinished.run, unfinished.inputs, unfinished.code) != (resolved.run, resolved.inputs, resolved.code):
+        what = "other settings or other data" if unfinished.code == resolved.code else "another version of the code"
         raise Conflict(
-            f"an interrupted run called {name!r} ({unfinished.id}) has other settings or other data",
+            f"an interrupted run called {name!r} ({unfinished.id}) has {what}",
             advice=f"`poise cancel {name}` gives it up; after that this file starts a new run",
         )
     return unfinished

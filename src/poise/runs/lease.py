@@ -12,6 +12,7 @@ import secrets
 import socket
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Literal
@@ -23,6 +24,7 @@ from poise.store import Store
 
 LASTS = 60.0
 RENEWED_EVERY = 15.0
+_ADVICE = "this worker stops; the other one goes on"
 
 
 class Holder(Record):
@@ -45,14 +47,20 @@ def read(store: Store, run: str) -> Holder | None:
 
 
 def _this_process() -> str:
-    return f"{socket.gethostname()}/{os.getpid()}/{_start_time(os.getpid())}"
+    return f"{_machine()}/{os.getpid()}/{_start_time(os.getpid())}"
+
+
+def _machine() -> str:
+    """What process ids are unique in: a boot of a machine, and a container's namespace on it."""
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    return f"{socket.gethostname()}-{boot[:8]}-{Path('/proc/self/ns/pid').stat().st_ino}"
 
 
 def _has_ended(holder: str) -> bool:
     """Whether `holder` was a process of this machine that is no more, so that nobody need wait for its lease."""
     host, _, process = holder.partition("/")
     pid, _, started = process.partition("/")
-    return host == socket.gethostname() and _start_time(int(pid)) != started
+    return host == _machine() and _start_time(int(pid)) != started
 
 
 def _start_time(pid: int) -> str:
@@ -77,7 +85,7 @@ class Lease:
         self._lasts = lasts
         self._every = every
         self._holder = _this_process()
-        self._nonce = ""
+        self._nonces: set[str] = set()  # ours; two after a renewal of which no reply came
         self._expires = 0.0
         self._lost: str | None = None
         self._released = threading.Event()
@@ -102,11 +110,16 @@ class Lease:
     def is_lost(self) -> bool:
         return self._lost is not None or time.time() > self._expires
 
+    def require(self) -> None:
+        """Raise `LeaseLost` where this worker knows that it has lost the lease; asks nobody."""
+        if self.is_lost:
+            raise LeaseLost(self._lost or f"the lease of {self._run} ran out", advice=_ADVICE)
+
     def check(self) -> None:
         """Raise `LeaseLost` unless the store still says that this worker holds the lease."""
         self._renew()
         if self._lost is not None:
-            raise LeaseLost(self._lost, advice="this worker stops; the other one goes on")
+            raise LeaseLost(self._lost, advice=_ADVICE)
 
     def _take(self) -> None:
         try:
@@ -114,7 +127,7 @@ class Lease:
         except NotFound:
             self.attempt = 1
             try:
-                self._store.create(self._key, self._value(time.time() + self._lasts))
+                self._write(lambda value: self._store.create(self._key, value), time.time() + self._lasts)
             except Conflict as error:
                 raise self._held("another worker, since just now") from error
             return
@@ -123,18 +136,20 @@ class Lease:
             raise self._held(current.holder)
         self.attempt = current.attempt + 1
         try:
-            self._store.replace(self._key, self._value(time.time() + self._lasts), stored.tag)
+            self._write(lambda value: self._store.replace(self._key, value, stored.tag), time.time() + self._lasts)
         except Conflict as error:
             raise self._held("another worker, since just now") from error
 
     def _held(self, holder: str) -> Conflict:
         return Conflict(f"the run {self._run} is being worked on by {holder}", advice="wait, or `poise cancel` it")
 
-    def _value(self, expires: float) -> bytes:
-        self._nonce = secrets.token_hex(8)
-        self._expires = expires
-        holder = Holder(holder=self._holder, attempt=self.attempt, nonce=self._nonce, expires=expires)
-        return canonical(holder.model_dump(mode="json"))
+    def _write(self, write: Callable[[bytes], None], expires: float) -> None:
+        """Store a new expiry under a new nonce; until the store has confirmed it, the old ones count too."""
+        nonce = secrets.token_hex(8)
+        holder = Holder(holder=self._holder, attempt=self.attempt, nonce=nonce, expires=expires)
+        self._nonces.add(nonce)
+        write(canonical(holder.model_dump(mode="json")))
+        self._nonces, self._expires = {nonce}, expires
 
     def _renew_until_released(self) -> None:
         while not self._released.wait(self._every):
@@ -155,8 +170,8 @@ class Lease:
             try:
                 stored = self._store.read(self._key)
                 current = Holder.model_validate(json.loads(stored.data))
-                if current.nonce != self._nonce:
+                if current.nonce not in self._nonces:
                     raise Conflict(current.holder)
-                self._store.replace(self._key, self._value(expires), stored.tag)
+                self._write(lambda value: self._store.replace(self._key, value, stored.tag), expires)
             except (Conflict, NotFound):
                 self._lost = f"another worker has taken over {self._run}"

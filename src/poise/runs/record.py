@@ -55,6 +55,11 @@ class Resolved(Record):
         return Run.model_validate(self.run)
 
     @property
+    def is_pinned(self) -> bool:
+        """Whether every input is named by content; objects in buckets outside the store are not."""
+        return not any(pinned.startswith(("s3://", "gs://", "az://")) for pinned in self.inputs.values())
+
+    @property
     def digest(self) -> str:
         """What the result depends on: the spec, the inputs' content and the code; names and publishing do not count."""
         spec = {key: value for key, value in self.run["spec"].items() if key != "publish"}

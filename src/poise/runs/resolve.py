@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import poise
+from poise import environments
 from poise.artifacts import inputs, transfer
 from poise.artifacts.manifest import Manifest
 from poise.errors import NotFound, SpecError
+from poise.methods import METHODS
 from poise.runs import record
 from poise.runs.record import Resolved
+from poise.settings import Hub
 from poise.specs import MethodSpec, Reference, Run, TrainingSpec, references
 from poise.store import Store
 
@@ -21,7 +24,7 @@ from poise.store import Store
 _CODE = ("artifacts", "builtin", "data", "evaluate", "serving", "specs", "train", "weights")
 
 
-def resolve(run: Run, folder: Path, store: Store, hub: str, overrides: tuple[str, ...] = ()) -> Resolved:
+def resolve(run: Run, folder: Path, store: Store, hub: Hub, overrides: tuple[str, ...] = ()) -> Resolved:
     """Pin what `run` names. Raises `SpecError`, `DataError` or `NotFound`, each saying which field."""
     spec = _with_calibration(run.spec, store, folder, hub)
     pinned = {name: _pin(store, name, text, folder, hub) for name, text in references(spec).items()}
@@ -40,21 +43,21 @@ def resolve(run: Run, folder: Path, store: Store, hub: str, overrides: tuple[str
         overrides=overrides,
         inputs=pinned,
         base=pinned["base"],
-        code=code_version(),
+        code=code_version(spec.method),
         created=record.now(),
     )
 
 
-def _pin(store: Store, name: str, text: str, folder: Path, hub: str) -> str:
+def _pin(store: Store, name: str, text: str, folder: Path, hub: Hub) -> str:
     def artifact_of_run(run: str) -> str:
         found = record.find_run(store, run)
         status = record.read_status(store, found)
-        if status.artifact is None:
-            raise NotFound(f"the run {run} has made no artifact (it is {status.phase})")
+        if status.artifact is None or status.phase != "Succeeded":
+            raise NotFound(f"the run {run} has made nothing that can be used: it is {status.phase}")
         return status.artifact
 
     try:
-        return inputs.pin(Reference.parse(text), folder, store, artifact_of_run, hub)
+        return inputs.pin(Reference.parse(text), folder, store, artifact_of_run, hub, is_data=name.startswith("data."))
     except (SpecError, NotFound) as error:
         raise type(error)(f"spec.{name}: {error.message}", advice=error.advice) from error
 
@@ -93,7 +96,7 @@ def _check_full_base(spec: MethodSpec) -> None:
         )
 
 
-def _with_calibration(spec: MethodSpec, store: Store, folder: Path, hub: str) -> MethodSpec:
+def _with_calibration(spec: MethodSpec, store: Store, folder: Path, hub: Hub) -> MethodSpec:
     """A quantize spec whose calibration rows are those that its base was trained on, unless it names others."""
     if spec.method != "quantize" or spec.data.calibration is not None:
         return spec
@@ -109,7 +112,7 @@ def _with_calibration(spec: MethodSpec, store: Store, folder: Path, hub: str) ->
     return spec.model_copy(update={"data": spec.data.model_copy(update=values)})
 
 
-def _training_data(base: str, store: Store, folder: Path, hub: str) -> dict[str, Any] | None:
+def _training_data(base: str, store: Store, folder: Path, hub: Hub) -> dict[str, Any] | None:
     """`data` of the nearest training run in the lineage of `base`."""
     pinned = _pin(store, "base", base, folder, hub)
     while pinned.startswith("artifact:"):
@@ -125,13 +128,15 @@ def _training_data(base: str, store: Store, folder: Path, hub: str) -> dict[str,
 
 
 @cache
-def code_version() -> str:
-    """Poise's version and a digest of the modules that workers run."""
+def code_version(method: str) -> str:
+    """Poise's version, and a digest of the modules that workers run and of the pins of a method's environments."""
     root = Path(poise.__file__).parent
     hasher = hashlib.sha256()
     for package in _CODE:
         for path in sorted((root / package).rglob("*.py")):
             hasher.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
+    for stage in METHODS[method]:
+        hasher.update(environments.lock_digest(stage.environment).encode())
     return f"{poise.__version__}+{hasher.hexdigest()[:16]}"
 
 

@@ -45,9 +45,12 @@ def _quantity(text: str) -> str:
     return text
 
 
+MAX_NAME = 52  # what Kubernetes leaves of a label's 63 once a Job's pods have their suffix
 ReferenceText = Annotated[str, AfterValidator(_reference)]
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=52, min_length=1)]
-ModelName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9._]*[a-z0-9])?$", max_length=52, min_length=1)]
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=MAX_NAME, min_length=1)]
+ModelName = Annotated[
+    str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9._]*[a-z0-9])?$", max_length=MAX_NAME, min_length=1)
+]
 Quantity = Annotated[str, AfterValidator(_quantity)]
 Number = Annotated[float, BeforeValidator(_whole_number)]
 Positive = Annotated[Number, Field(gt=0)]

@@ -14,7 +14,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from urllib.parse import parse_qsl, urlencode
 
@@ -55,9 +55,6 @@ class Reference:
     @property
     def split(self) -> str | None:
         return self.parameters.get("split")
-
-    def with_target(self, target: str) -> Reference:
-        return replace(self, target=target)
 
     def __str__(self) -> str:
         query = f"?{urlencode(self.parameters, safe=':[]%,/')}" if self.parameters else ""

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from poise.specs.base import CamelSpec, FieldError, Name, Spec
+from poise.specs.base import MAX_NAME, CamelSpec, FieldError, Name, Spec
 from poise.specs.reference import Reference
 from poise.specs.training import GrpoSpec, SftSpec
 from poise.specs.weights import MergeSpec, QuantizeSpec
@@ -77,6 +77,15 @@ class Pipeline(CamelSpec):
     kind: Literal["Pipeline"]
     metadata: Metadata = Field(description="Name and, as in Kubernetes, namespace, labels and annotations.")
     spec: PipelineSpec = Field(description="The steps.")
+
+    @model_validator(mode="after")
+    def _names_fit(self) -> Pipeline:
+        for step in self.spec.steps:
+            if len(name := f"{self.metadata.name}-{step.name}") > MAX_NAME:
+                raise ValueError(
+                    f"step {step.name!r} would run as {name!r}, which is longer than {MAX_NAME} characters"
+                )
+        return self
 
 
 def references(spec: SftSpec | GrpoSpec | MergeSpec | QuantizeSpec) -> dict[str, str]:

@@ -7,6 +7,7 @@ of these, and one file would then mean two things.
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, field
 from typing import Any
@@ -112,17 +113,21 @@ def _mapping(node: yaml.MappingNode, path: Path, lines: dict[Path, int], source:
 def _scalar(node: yaml.Node, source: str) -> Any:
     line = node.start_mark.line + 1
     value = str(node.value)
-    match node.tag.rsplit(":", 1)[-1]:
-        case "null":
-            return None
-        case "bool":
-            return value.lower() in {"true", "yes", "on"}
-        case "int":
-            return _integer(value)
-        case "float":
-            return _float(value, f"{source}:{line}")
-        case "str":
-            return value
+    kind = node.tag.rsplit(":", 1)[-1]
+    try:
+        match kind:
+            case "null":
+                return None
+            case "bool":
+                return value.lower() in {"true", "yes", "on"}
+            case "int":
+                return _integer(value)
+            case "float":
+                return _float(value)
+            case "str":
+                return value
+    except ValueError as error:
+        raise SpecError(f"{source}:{line}: {value} is not a number that can be kept") from error
     raise SpecError(f"{source}:{line}: the tag {node.tag} is not supported", advice="remove the tag")
 
 
@@ -134,10 +139,10 @@ def _integer(value: str) -> int:
     return int(digits, 0)
 
 
-def _float(value: str, where: str) -> float:
-    number = float(value.replace("_", "").replace(".inf", "inf").replace(".Inf", "inf").replace(".nan", "nan"))
-    if number != number or number in (float("inf"), float("-inf")):
-        raise SpecError(f"{where}: {value} is not a number that can be kept")
+def _float(value: str) -> float:
+    number = float(value.replace("_", "").lower().replace(".inf", "inf").replace(".nan", "nan"))
+    if not math.isfinite(number):
+        raise ValueError(value)
     return number
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from transformers import PrinterCallback, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from poise.artifacts.task import Task
-from poise.errors import Interrupted, UserError
+from poise.errors import GuardFired, Interrupted
 
 # TRL's key -> ours; every other key is kept under trl/.
 _VOCABULARY = {
@@ -35,7 +35,8 @@ def vocabulary(logs: dict[str, Any]) -> dict[str, float]:
     """TRL's metrics of one step under Poise's names."""
     named: dict[str, float] = {}
     for key, value in logs.items():
-        if not isinstance(value, int | float):
+        # JSON has no word for what is not finite, as the first gradient norms of fp16 may be; the loss is judged below.
+        if not isinstance(value, int | float) or (key != "loss" and not math.isfinite(value)):
             continue
         if key.startswith("rewards/") and key.endswith("/mean"):
             named[f"reward/by/{key.removeprefix('rewards/').removesuffix('/mean')}"] = float(value)
@@ -65,7 +66,7 @@ class TaskCallback(TrainerCallback):
             return
         metrics = vocabulary(logs)
         if not math.isfinite(metrics["loss"]):
-            raise UserError(
+            raise GuardFired(
                 f"the loss is {metrics['loss']} at step {state.global_step}",
                 advice="lower options.learning_rate; with fp16, use a GPU that has bf16",
             )

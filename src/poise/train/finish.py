@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from poise.artifacts.task import Result, Task
@@ -22,5 +23,7 @@ def finish(trainer: Any, task: Task, held_out: HeldOut | None, before: Measured 
     if held_out is not None:
         after = held_out.measure(model)
         write_evaluation(output, held_out.asked, before, after)
-        metrics = {"eval/accuracy": after.accuracy, "eval/logprob": after.logprob}
+        metrics = {"eval/accuracy": after.accuracy}
+        if math.isfinite(after.logprob):
+            metrics["eval/logprob"] = after.logprob
     return Result("adapter", metrics, rank=rank)
