@@ -29,7 +29,7 @@ from poise.runs import lease, record
 from poise.runs.record import Resolved, Status
 from poise.runs.resolve import resolve
 from poise.settings import Settings
-from poise.specs import Loaded, Pipeline, Run, load_file
+from poise.specs import Loaded, Pipeline, Reference, Run, load_file, references
 from poise.store import Store, open_store
 
 Watch = Callable[[str, Event], None]
@@ -77,6 +77,17 @@ class Client:
                 return [self._run(loaded.resource, loaded, watch)]
             return self._pipeline(loaded.resource, loaded, watch, parallel)
 
+    def check(self, loaded: Loaded) -> None:
+        """Look for the local files and builtin names of a file, and read what data is there; raises what is wrong."""
+        resource = loaded.resource
+        for spec in [resource.spec] if isinstance(resource, Run) else [step.spec for step in resource.spec.steps]:
+            found = {}
+            for name, text in references(spec).items():
+                reference = Reference.parse(text)
+                if reference.scheme in {"path", "builtin"}:
+                    found[name] = inputs.find(reference, loaded.folder, f"spec.{name}")
+            check_data(spec, found)
+
     def resolve(self, run: Run, loaded: Loaded) -> Resolved:
         """Pin what `run` names, and read what data is on this machine; raises what is wrong with either."""
         resolved = resolve(run, loaded.folder, self.store, self.settings.hub, loaded.overrides)
@@ -121,7 +132,13 @@ class Client:
         """The versions that a name stands for: an alias's targets, or the version `NAME@N`; raises `NotFound`."""
         if "@" in name:
             return [registry.get(self.store, name)]
-        return [registry.get(self.store, target.version) for target in aliases.read(self.store, name).targets]
+        try:
+            targets = aliases.read(self.store, name).targets
+        except NotFound as error:
+            known = [item.served_name for item in registry.versions(self.store, name)]
+            advice = f"its versions are {', '.join(known)}" if known else "`poise models` lists aliases and versions"
+            raise NotFound(f"there is no alias {name!r}", advice=advice) from error
+        return [registry.get(self.store, target.version) for target in targets]
 
     def promote(self, alias: str, version: str) -> Alias:
         """Point `alias` at the version `NAME@N`."""

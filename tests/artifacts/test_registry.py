@@ -80,6 +80,7 @@ def test_a_rollback_is_the_same_move_backwards(store: Store) -> None:
         registry.publish(store, "sums", manifest(content))
     aliases.promote(store, "sums", "sums@1")
     aliases.promote(store, "sums", "sums@2")
+    aliases.promote(store, "sums", "sums@2")
     assert aliases.rollback(store, "sums").targets[0].version == "sums@1"
     assert aliases.rollback(store, "sums").targets[0].version == "sums@2"
 

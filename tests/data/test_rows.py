@@ -55,8 +55,8 @@ def test_slices_that_meet_share_no_row(tmp_path: Path) -> None:
         ([GOOD, "[1, 2]"], "rows.jsonl:2: a row must be an object"),
         ([GOOD, {"mesages": []}], "rows.jsonl:2: expected messages, or prompt and completion"),
         ([GOOD, {"mesages": []}], "is 'mesages' a slip of 'messages'"),
-        ([{"messages": "hi"}], "rows.jsonl:1: messages must be a list"),
-        ([{"messages": []}], "rows.jsonl:1: messages must be a list"),
+        ([{"messages": "hi"}], "rows.jsonl:1: messages must be a list of messages, not 'hi'"),
+        ([{"messages": []}], "rows.jsonl:1: messages must be a list of messages, not nothing"),
         ([{"messages": [{"role": "usr", "content": "x"}]}], "did you mean 'user'"),
         ([{"messages": [{"role": "user"}]}], "rows.jsonl:1: messages[0] must have a role and a text"),
         ([{"messages": GOOD["messages"][:1]}], "there is nothing to learn"),  # type: ignore[index]
@@ -109,7 +109,7 @@ def test_a_prompt_is_what_stands_before_the_last_answer(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("row", [{"prompt": "1 + 1 =", "completion": []}, {"prompt": "1 + 1 =", "messages": "zz"}])
 def test_a_question_whose_completion_is_none_is_refused(tmp_path: Path, row: dict[str, object]) -> None:
-    with pytest.raises(DataError, match=r"must be a list of messages|has no answer"):
+    with pytest.raises(DataError, match=r"must be text, or a list of messages|has no answer"):
         questions(read_rows(written(tmp_path, row), "rows.jsonl", {}))
 
 

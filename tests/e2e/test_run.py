@@ -164,6 +164,24 @@ def test_a_row_that_only_the_template_finds_wrong_ends_the_worker_with_65(
     assert json.loads(poise("status", "tune", "--json").stdout)["reason"] == "DataError"
 
 
+def test_a_misspelt_layer_is_the_files_mistake_and_the_nearest_is_named(poise: Poise, write: Write) -> None:
+    done = poise("run", write(spec={"adapter": {"targets": ["q_prj"]}}))
+    assert done.returncode == 64
+    assert "no layer of the base is called 'q_prj'" in done.stderr
+    assert "did you mean q_proj?" in done.stderr
+
+
+def test_validate_looks_for_the_local_data_that_a_file_names(poise: Poise, write: Write, tmp_path: Path) -> None:
+    rows(tmp_path / "rows.jsonl", {"text": "hello"})
+    for spec, code, words in (
+        ({"data": {"train": "rows.jsnl"}}, 65, "did you mean"),
+        ({"data": {"train": "rows.jsonl"}}, 65, "rows.jsonl:1: expected messages"),
+        ({"base": "builtin:tinny"}, 64, "spec.base: there is no builtin:tinny"),
+    ):
+        done = poise("validate", write(spec=spec))
+        assert (done.returncode, words in done.stderr) == (code, True), done.stderr
+
+
 def test_a_pipeline_whose_first_step_fails_says_what_was_not_started(poise: Poise, tmp_path: Path) -> None:
     rows(tmp_path / "bare.jsonl", {"text": "hello"})
     spec = {"method": "sft", "base": "builtin:tiny", "adapter": {}, "data": {"train": "bare.jsonl"}}

@@ -73,7 +73,9 @@ def promote(store: Store, name: str, version: str) -> Alias:
         return read(store, name)
     stored = store.read(_key(name))
     current = Alias.model_validate(json.loads(stored.data))
-    return _replace(store, name, (Target(version=version),), current, stored.tag)
+    targets = (Target(version=version),)
+    # Moved to where it is, it would forget where it was.
+    return current if current.targets == targets else _replace(store, name, targets, current, stored.tag)
 
 
 def rollback(store: Store, name: str) -> Alias:

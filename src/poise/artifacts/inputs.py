@@ -42,10 +42,10 @@ def pin(reference: Reference, folder: Path, store: Store, artifact_of_run: Looku
     suffix = f"?{query}" if query else ""
     match reference.scheme:
         case "path":
-            path = (folder / reference.target).expanduser().resolve()
-            return f"path:{path}@{_path_digest(path, reference.target)}{suffix}"
+            path = find(reference, folder)
+            return f"path:{path}@{_path_digest(path)}{suffix}"
         case "builtin":
-            return f"builtin:{reference.target}@{tree_digest(builtin.path(reference.target))}{suffix}"
+            return f"builtin:{reference.target}@{tree_digest(find(reference, folder))}{suffix}"
         case "artifact":
             transfer.read_manifest(store, reference.target)
             return f"artifact:{reference.target}"
@@ -95,12 +95,24 @@ def local_path(pinned: str) -> Path | None:
     return Path(target) if scheme == "path" else None
 
 
-def _path_digest(path: Path, written: str) -> str:
-    if not path.exists():
-        beside = [item.name for item in path.parent.glob("*")] if path.parent.is_dir() else []
-        near = get_close_matches(path.name, beside, n=1)
-        advice = f"did you mean {path.parent / near[0]}?" if near else f"paths are relative to the file; tried {path}"
-        raise DataError(f"{written}: no such file or folder", advice=advice)
+def find(reference: Reference, folder: Path, field: str = "") -> Path:
+    """The file or folder of a `path` or `builtin` reference; raises `DataError` or `NotFound`, which name `field`."""
+    where = f"{field}: " if field else ""
+    if reference.scheme == "builtin":
+        try:
+            return builtin.path(reference.target)
+        except NotFound as error:
+            raise NotFound(f"{where}{error.message}", advice=error.advice) from error
+    path = (folder / reference.target).expanduser().resolve()
+    if path.exists():
+        return path
+    beside = [item.name for item in path.parent.glob("*")] if path.parent.is_dir() else []
+    near = get_close_matches(path.name, beside, n=1)
+    advice = f"did you mean {path.parent / near[0]}?" if near else f"paths are relative to the file; tried {path}"
+    raise DataError(f"{where}{reference.target}: no such file or folder", advice=advice)
+
+
+def _path_digest(path: Path) -> str:
     try:
         return tree_digest(path)
     except PermissionError as error:

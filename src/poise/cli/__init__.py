@@ -27,7 +27,7 @@ app = typer.Typer(
         poise serve sums             # OpenAI's API on this machine
         poise chat sums "7 + 5 ="    # ask it
 
-    Files and results stand below `.poise/` here, or below `$POISE_HOME`. Every command takes `--json`.
+    Files and results stand below `.poise/` here, or below `$POISE_HOME`. What prints data takes `--json`.
     Exit codes: 0 done, 2 wrong usage, 64 bad file or name, 65 bad data, 70 our fault, 75 try again, 76 a guard fired.
     """,
 )

@@ -23,7 +23,7 @@ def register(app: typer.Typer) -> None:
 
 
 def models(
-    version: Annotated[str | None, typer.Argument(help="NAME@N: show what it was made from.")] = None,
+    version: Annotated[str | None, typer.Argument(help="Alias or NAME@N: show what it was made from.")] = None,
     json: AsJson = False,
 ) -> None:
     """List published versions, and which of them each alias means now; or show where one comes from.
@@ -34,6 +34,7 @@ def models(
 
     client = Client()
     if version is not None:
+        version = client.served(version)[0].served_name
         _show_lineage(client.lineage(version), version, json)
         return
     found, aliases = client.models(), client.aliases()

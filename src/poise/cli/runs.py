@@ -55,6 +55,7 @@ def run(
         as_json([_outcome(outcome) for outcome in outcomes])
     else:
         _print_outcomes(outcomes)
+        _print_aliases(outcomes)
     # Where several steps ended badly, what must be mended comes before what may be tried again.
     codes = {_exit_code(outcome.status) for outcome in outcomes}
     sys.exit(next((code for code in (70, 64, 65, 76, 75, 130) if code in codes), 0))
@@ -65,10 +66,13 @@ def validate(
     set_: Set = [],  # noqa: B006
     json: AsJson = False,
 ) -> None:
-    """Check a file without running anything: every mistake with its line, in under a second."""
+    """Check a file without running anything: every mistake in it with its line, and the local data it names."""
+    from poise.client import Client
     from poise.specs import load_file
 
-    resource = load_file(file, tuple(set_)).resource
+    loaded = load_file(file, tuple(set_))
+    Client().check(loaded)
+    resource = loaded.resource
     if json:
         as_json({"valid": True, "kind": resource.kind, "name": resource.metadata.name})
     else:
@@ -164,11 +168,15 @@ def _detach(file: Path, overrides: list[str], parallel: int, json: bool) -> None
     """Validate here, where a mistake is still seen; then run the same command in a session of its own."""
     import subprocess
 
-    from poise.settings import Settings
-    from poise.specs import load_file
+    from poise.client import Client
+    from poise.specs import Run, load_file
 
-    resource = load_file(file, tuple(overrides)).resource
-    log = Settings.from_environment().home / "logs" / f"{resource.metadata.name}.out"
+    client, loaded = Client(), load_file(file, tuple(overrides))
+    client.check(loaded)
+    resource = loaded.resource
+    if isinstance(resource, Run):
+        client.resolve(resource, loaded)
+    log = client.settings.home / "logs" / f"{resource.metadata.name}.out"
     log.parent.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "poise.cli", "run", str(file), "--parallel", str(parallel)]
     with log.open("ab") as output:
@@ -211,3 +219,16 @@ def _print_outcomes(outcomes: list[Outcome]) -> None:
         print(f"{outcome.name}: {how}{made}")
         if found.message and found.phase != "Succeeded":
             print(f"  {found.message}", file=sys.stderr)
+
+
+def _print_aliases(outcomes: list[Outcome]) -> None:
+    """Say of each new version that the alias of its name still means another one."""
+    from poise.client import Client
+
+    published = [outcome.status.published for outcome in outcomes if outcome.status.published]
+    known = Client().aliases() if published else {}
+    for version in published:
+        name = version.partition("@")[0]
+        means = [target.version for target in known[name].targets] if name in known else [version]
+        if version not in means:
+            print(f"`{name}` still means {', '.join(means)}: `poise promote {name} {version}` moves it")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import ExitStack
 from typing import Annotated
 
 import typer
@@ -25,7 +26,7 @@ def register(app: typer.Typer) -> None:
 def serve(
     names: Annotated[list[str], typer.Argument(help="Models, aliases or versions (NAME@N).", show_default=False)],
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 lets other machines in.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen on.")] = 8000,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 8000,
     open_: Annotated[bool, typer.Option("--open", help="Answer without API keys.")] = False,
     json: AsJson = False,
 ) -> None:
@@ -44,18 +45,19 @@ def serve(
 
     client = Client()
     plans = plan([item for name in names for item in client.served(name)])
-    key = None if open_ or api_keys.list_keys(client.store) else api_keys.create_key(client.store, "first")[1]
+    first = None if open_ or api_keys.list_keys(client.store) else api_keys.create_key(client.store, "first")
     home = client.settings.home
     python = environments.python("serve", home)
     options = Options(host, port, open_, gpu=environments.gpu_count() > 0)
-    with Deployment(home, python, client.store, plans, options, lambda line: _say(line, json)) as deployment:
-        if json:
-            as_json({"url": f"{deployment.url}/v1", "key": key, "models": names, "logs": str(deployment.folder)})
-        else:
-            print(f"serving {', '.join(names)} at {deployment.url}/v1 (logs in {deployment.folder})")
-            if key:
-                print(f"API key, shown this once:\n  export POISE_API_KEY={key}")
-        sys.stdout.flush()
+    deployment = Deployment(home, python, client.store, plans, options, lambda line: _say(line, json))
+    with ExitStack() as started:
+        # A key that nobody was shown is of no use, and would keep the next start from making one.
+        unseen = started.enter_context(ExitStack())
+        if first:
+            unseen.callback(api_keys.revoke_key, client.store, first[0].id)
+        started.enter_context(deployment)
+        unseen.pop_all()
+        _announce(names, deployment.url, str(deployment.folder), first and first[1], open_, json)
         deployment.watch()
 
 
@@ -73,6 +75,7 @@ def chat(
     """
     from poise.chat import ask
 
+    url = url.rstrip("/").removesuffix("/v1") + "/v1"
     messages: list[dict[str, str]] = []
     while True:
         said = prompt if prompt is not None else _read_line()
@@ -127,6 +130,18 @@ def revoke(name: Annotated[str, typer.Argument(help="Id or name of a key.", show
 
     for item in api_keys.revoke_key(Client().store, name):
         print(f"revoked {item.id} ({item.name})")
+
+
+def _announce(names: list[str], url: str, logs: str, key: str | None, is_open: bool, json: bool) -> None:
+    if json:
+        as_json({"url": f"{url}/v1", "key": key, "models": names, "logs": logs})
+    else:
+        print(f"serving {', '.join(names)} at {url}/v1 (logs in {logs})")
+        if key:
+            print(f"API key, shown this once:\n  export POISE_API_KEY={key}")
+        elif not is_open:
+            print("it takes the keys there are; `poise keys create NAME` makes another")
+    sys.stdout.flush()
 
 
 def _say(line: str, quiet: bool) -> None:

@@ -89,7 +89,9 @@ def turns(row: Row, column: str, role: str) -> list[Message]:
 def _messages(row: Row, column: str) -> list[Message]:
     value = row.values[column]
     if not isinstance(value, list) or not value:
-        raise DataError(f"{row.where}: {column} must be a list of messages", advice=f"for example {_SHAPE}")
+        kind = "a list of messages" if column == "messages" else "text, or a list of messages"
+        found = "nothing" if value in (None, []) else f"{value!r:.40}"
+        raise DataError(f"{row.where}: {column} must be {kind}, not {found}", advice=f"for example {_SHAPE}")
     return [_message(item, f"{row.where}: {column}[{index}]") for index, item in enumerate(value)]
 
 

@@ -54,9 +54,11 @@ class LocalRunner:
         """Record a run: the file verbatim, what it resolved to, and that it is pending; returns its id.
 
         An interrupted run of the same name and settings is continued instead. Raises `Conflict` where the name is
-        in use, and `MachineError` where this machine has fewer GPUs than asked for.
+        in use, and `MachineError` where this machine has fewer GPUs than asked for or lacks an environment.
         """
         check_resources(resolved)
+        for stage in METHODS[resolved.run["spec"]["method"]]:
+            environments.python(stage.environment, self.settings.home)
         prefix = f"runs/{resolved.id}"
         files = {"run.yaml": text.encode(), "resolved.json": canonical(resolved.model_dump(mode="json"))}
         record.write_status(self.store, resolved.id, Status())

@@ -118,7 +118,7 @@ class Deployment:
             environment = command.env | {"TMPDIR": str(self._scratch)}
             self._servers.append(process.start(item.name, command.argv, environment, self.folder / f"{item.name}.log"))
         for item, url, child in zip(self._plans, urls, self._servers, strict=True):
-            self._say(f"waiting for {item.name}")
+            self._say(f"starting vLLM for {', '.join((item.name, *item.adapters))}")
             with Admin(url) as admin:
                 wait_ready(admin, child, READY_SECONDS)
                 for name in item.adapters:

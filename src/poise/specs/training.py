@@ -182,7 +182,9 @@ class TrainingSpec(Spec):
 
     base: ReferenceText = Field(description="The model to start from; an adapter is continued.")
     data: Data = Field(description="Training and held-out rows.")
-    adapter: Adapter | None = Field(None, description="LoRA settings; absent where base is an adapter already.")
+    adapter: Adapter | None = Field(
+        None, description="LoRA settings; required, but absent where base is an adapter already."
+    )
     load: Load = Field(Load(), description="How the base is put into memory.")
     resources: Resources = Field(Resources(), description="What one worker needs.")
     publish: Publish | None = Field(None, description="Publish the artifact once its checks hold.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from difflib import get_close_matches
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,9 @@ from peft import LoraConfig, PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from poise.artifacts.task import Task
-from poise.errors import MachineError
+from poise.errors import MachineError, SpecError
 from poise.specs import TrainingSpec
+from poise.weights.files import headers
 
 _DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 
@@ -76,6 +78,7 @@ def start(task: Task) -> Start:
     if "adapter" in task.inputs:
         model = AutoModelForCausalLM.from_pretrained(base, **model_init_kwargs(spec))
         return Start(PeftModel.from_pretrained(model, task.inputs["adapter"], is_trainable=True), tokenizer, None)
+    _check_targets(spec.adapter.targets, base)
     config = LoraConfig(
         task_type="CAUSAL_LM",
         r=spec.adapter.rank,
@@ -84,6 +87,17 @@ def start(task: Task) -> Start:
         target_modules=spec.adapter.targets,
     )
     return Start(str(base), tokenizer, config)
+
+
+def _check_targets(targets: list[str] | str, base: Path) -> None:
+    """Raise `SpecError` for a target that no layer of the base is called; of the base only headers are read."""
+    weights = [name.removesuffix(".weight") for name, header in headers(base).items() if len(header.shape) == 2]
+    layers = {name.rpartition(".")[2] for name in weights}
+    for target in targets if isinstance(targets, list) else []:
+        if not any(name == target or name.endswith(f".{target}") for name in weights):
+            near = get_close_matches(target, layers, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"it has: {', '.join(sorted(layers))}"
+            raise SpecError(f"spec.adapter.targets: no layer of the base is called {target!r}", advice=hint)
 
 
 def save_adapter(model: PeftModel, output: Path) -> None:
