@@ -134,5 +134,5 @@ def test_rows_that_max_length_cuts_before_the_answer_are_left_out(outcomes: Outc
 
 def test_a_loss_that_is_no_number_stops_the_run(outcomes: Outcomes) -> None:
     reason, message = outcomes["diverging"]["error"]
-    assert reason == "UserError"
+    assert reason == "GuardFired"
     assert "the loss is nan" in message
