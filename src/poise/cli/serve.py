@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from contextlib import ExitStack
 from typing import Annotated
@@ -43,13 +44,15 @@ def serve(
     from poise.serving.launch import Deployment, Options
     from poise.serving.plan import plan
 
+    # Stopped by a service manager it ends in the same order as by Ctrl-C: the gateway first.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     client = Client()
     plans = plan([item for name in names for item in client.served(name)])
-    first = None if open_ or api_keys.list_keys(client.store) else api_keys.create_key(client.store, "first")
     home = client.settings.home
     python = environments.python("serve", home)
     options = Options(host, port, open_, gpu=environments.gpu_count() > 0)
     deployment = Deployment(home, python, client.store, plans, options, lambda line: _say(line, json))
+    first = None if open_ or api_keys.list_keys(client.store) else api_keys.create_key(client.store, "first")
     with ExitStack() as started:
         # A key that nobody was shown is of no use, and would keep the next start from making one.
         unseen = started.enter_context(ExitStack())
