@@ -26,10 +26,6 @@ class Finished:
     failed: tuple[str, ...]
     skipped: tuple[str, ...]
 
-    @property
-    def ok(self) -> bool:
-        return not self.failed
-
 
 @dataclass(frozen=True)
 class State:
